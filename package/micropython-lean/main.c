@@ -1,0 +1,137 @@
+// Start-up of the lean runtime: memory, argv, the frozen program, exit status. No shell, no REPL, no code from files.
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "py/builtin.h"
+#include "py/gc.h"
+#include "py/mphal.h"
+#include "py/objlist.h"
+#include "py/objstr.h"
+#include "py/runtime.h"
+#include "py/stackctrl.h"
+#include "extmod/vfs.h"
+#include "extmod/vfs_posix.h"
+#include "shared/runtime/gchelper.h"
+
+#ifndef LEAN_PROGRAM
+#define LEAN_PROGRAM "miniigd.__main__" // the frozen module that is the program
+#endif
+
+// The heap starts in .bss, where pages that were never touched cost nothing, and grows in areas from the kernel.
+#define FIRST_AREA (32 * 1024)
+#define HEAP_LIMIT (4 * 1024 * 1024) // a router with 16 MB must survive whatever its LAN asks for
+#define STACK_LIMIT (64 * 1024)
+
+static char first_area[FIRST_AREA];
+static size_t heap_size = FIRST_AREA;
+
+// Each area begins with its own size, so that it can be given back.
+#define AREA_HEADER (16)
+
+size_t gc_get_max_new_split(void) {
+    return heap_size < HEAP_LIMIT ? HEAP_LIMIT - heap_size : 0;
+}
+
+void *lean_heap_alloc(size_t size) {
+    size += AREA_HEADER;
+    char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED) {
+        return NULL;
+    }
+    heap_size += size;
+    *(size_t *)area = size;
+    return area + AREA_HEADER;
+}
+
+void lean_heap_free(void *area) {
+    char *start = (char *)area - AREA_HEADER;
+    size_t size = *(size_t *)start;
+    heap_size -= size;
+    munmap(start, size);
+}
+
+void gc_collect(void) {
+    gc_collect_start();
+    gc_helper_collect_regs_and_stack();
+    gc_collect_end();
+}
+
+mp_uint_t mp_hal_ticks_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+mp_uint_t mp_hal_stdout_tx_strn(const char *text, size_t length) {
+    ssize_t sent;
+    MP_HAL_RETRY_SYSCALL(sent, write(STDOUT_FILENO, text, length), {});
+    return sent < 0 ? 0 : sent;
+}
+
+void mp_hal_stdout_tx_strn_cooked(const char *text, size_t length) {
+    mp_hal_stdout_tx_strn(text, length);
+}
+
+static void print_to_stderr(void *env, const char *text, size_t length) {
+    ssize_t sent;
+    MP_HAL_RETRY_SYSCALL(sent, write(STDERR_FILENO, text, length), {});
+}
+
+const mp_print_t mp_stderr_print = {NULL, print_to_stderr};
+
+void nlr_jump_fail(void *value) {
+    static const char text[] = "miniigd: exception outside of the program\n";
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(70);
+}
+
+// The exit status that an uncaught exception stands for; all but SystemExit are printed.
+static int exit_status(mp_obj_t exception) {
+    if (!mp_obj_is_subclass_fast(MP_OBJ_FROM_PTR(mp_obj_get_type(exception)), MP_OBJ_FROM_PTR(&mp_type_SystemExit))) {
+        mp_obj_print_exception(&mp_stderr_print, exception);
+        return 1;
+    }
+    mp_obj_t value = mp_obj_exception_get_value(exception);
+    mp_int_t status;
+    if (value == mp_const_none) {
+        return 0;
+    }
+    return mp_obj_get_int_maybe(value, &status) ? status & 255 : 1;
+}
+
+static int run_program(void) {
+    nlr_buf_t nlr;
+    if (nlr_push(&nlr) != 0) {
+        return exit_status(MP_OBJ_FROM_PTR(nlr.ret_val));
+    }
+    // The root of the kernel's file tree is the root of ours.
+    mp_obj_t root[2] = {MP_OBJ_TYPE_GET_SLOT(&mp_type_vfs_posix, make_new)(&mp_type_vfs_posix, 0, 0, NULL),
+                        MP_OBJ_NEW_QSTR(MP_QSTR__slash_)};
+    mp_vfs_mount(2, root, (mp_map_t *)&mp_const_empty_map);
+    MP_STATE_VM(vfs_cur) = MP_STATE_VM(vfs_mount_table);
+    mp_obj_list_append(mp_sys_path, MP_OBJ_NEW_QSTR(MP_QSTR__dot_frozen));
+    // The fourth argument makes the import return the innermost module, as "import a.b as c" does.
+    mp_obj_t arguments[4] = {mp_obj_new_str_from_cstr(LEAN_PROGRAM), mp_const_none, mp_const_none, mp_const_true};
+    mp_builtin___import__(4, arguments);
+    nlr_pop();
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); // a write to a closed connection answers EPIPE
+    mp_stack_set_top(&argc);
+    mp_stack_set_limit(STACK_LIMIT);
+    gc_init(first_area, first_area + sizeof(first_area));
+    mp_init();
+    mp_obj_list_init(MP_OBJ_TO_PTR(mp_sys_argv), 0);
+    mp_sys_path = mp_obj_new_list(0, NULL);
+    for (int i = 0; i < argc; i++) {
+        mp_obj_list_append(mp_sys_argv, mp_obj_new_str_from_cstr(argv[i]));
+    }
+    return run_program();
+}

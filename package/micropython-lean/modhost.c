@@ -1,0 +1,92 @@
+// The module `host`: what a daemon needs of the kernel and MicroPython's own modules do not offer.
+//
+//     fd = host.signal_fd()     readable once SIGTERM, SIGINT, SIGHUP or SIGUSR1 came
+//     host.read_signal()        number of the next signal that came, 0 for none
+//     host.SIGTERM ...          the numbers of those four signals here
+//     host.monotonic_ms()       milliseconds since the machine started; never wraps, never jumps
+//     host.time()               seconds since 1970; jumps when somebody sets the clock
+//     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "py/mphal.h"
+#include "py/obj.h"
+#include "py/runtime.h"
+
+static int signal_pipe[2] = {-1, -1};
+
+static void on_signal(int number) {
+    int saved = errno;
+    unsigned char byte = number;
+    (void)!write(signal_pipe[1], &byte, 1); // a full pipe wakes the loop just as well
+    errno = saved;
+}
+
+static mp_obj_t host_signal_fd(void) {
+    if (signal_pipe[0] < 0) {
+        static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+        if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
+            mp_raise_OSError(errno);
+        }
+        struct sigaction action = {.sa_handler = on_signal};
+        for (size_t i = 0; i < MP_ARRAY_SIZE(numbers); i++) {
+            sigaction(numbers[i], &action, NULL);
+        }
+    }
+    return MP_OBJ_NEW_SMALL_INT(signal_pipe[0]);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(host_signal_fd_obj, host_signal_fd);
+
+static mp_obj_t host_read_signal(void) {
+    unsigned char byte;
+    ssize_t got;
+    MP_HAL_RETRY_SYSCALL(got, read(signal_pipe[0], &byte, 1), {});
+    return MP_OBJ_NEW_SMALL_INT(got == 1 ? byte : 0);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(host_read_signal_obj, host_read_signal);
+
+static mp_obj_t host_monotonic_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return mp_obj_new_int_from_ll((long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(host_monotonic_ms_obj, host_monotonic_ms);
+
+static mp_obj_t host_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return mp_obj_new_int_from_ll(now.tv_sec);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(host_time_obj, host_time);
+
+static mp_obj_t host_shutdown(mp_obj_t fd, mp_obj_t how) {
+    int result;
+    MP_HAL_RETRY_SYSCALL(result, shutdown(mp_obj_get_int(fd), mp_obj_get_int(how)), mp_raise_OSError(err));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_shutdown_obj, host_shutdown);
+
+static const mp_rom_map_elem_t host_globals_table[] = {
+    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_host) },
+    { MP_ROM_QSTR(MP_QSTR_signal_fd), MP_ROM_PTR(&host_signal_fd_obj) },
+    { MP_ROM_QSTR(MP_QSTR_read_signal), MP_ROM_PTR(&host_read_signal_obj) },
+    { MP_ROM_QSTR(MP_QSTR_monotonic_ms), MP_ROM_PTR(&host_monotonic_ms_obj) },
+    { MP_ROM_QSTR(MP_QSTR_time), MP_ROM_PTR(&host_time_obj) },
+    { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
+    { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
+    { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },
+    { MP_ROM_QSTR(MP_QSTR_SIGUSR1), MP_ROM_INT(SIGUSR1) }, // 16 on MIPS, 10 elsewhere
+    { MP_ROM_QSTR(MP_QSTR_shutdown), MP_ROM_PTR(&host_shutdown_obj) },
+};
+static MP_DEFINE_CONST_DICT(host_globals, host_globals_table);
+
+const mp_obj_module_t host_module = {
+    .base = { &mp_type_module },
+    .globals = (mp_obj_dict_t *)&host_globals,
+};
+MP_REGISTER_MODULE(MP_QSTR_host, host_module);
