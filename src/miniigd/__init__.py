@@ -1,0 +1,3 @@
+"""miniigd: a UPnP Internet Gateway Device for OpenWrt routers."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,137 @@
+"""The one place that knows there are two Pythons: CPython, and the router's lean MicroPython.
+
+Offers the same few functions on both: constants, the clock, signals as a readable descriptor, socket addresses,
+netlink sockets. Everything else in the daemon is plain Python that runs unchanged on either.
+"""
+
+import socket
+import struct
+import sys
+
+try:
+    import host
+except ImportError:
+    host = None
+
+AF_NETLINK = 16
+SO_BINDTODEVICE = 25
+IP_MULTICAST_IF = 32
+IP_MULTICAST_TTL = 33
+IP_MULTICAST_LOOP = 34
+IP_ADD_MEMBERSHIP = 35
+SOCK_CLOEXEC = 0o2000000  # the same on every architecture Linux runs on, unlike most of its neighbours
+
+if host:
+
+    def const(value):
+        """Return `value`; the cross compiler folds the call away."""
+        return value
+
+    monotonic_ms = host.monotonic_ms
+    SIGHUP, SIGINT, SIGTERM, SIGUSR1 = host.SIGHUP, host.SIGINT, host.SIGTERM, host.SIGUSR1
+    signal_fd = host.signal_fd
+    read_signal = host.read_signal
+
+    def address(ip, port):
+        """Return what a socket's bind, connect and sendto take for the IPv4 address `ip` and `port`."""
+        return struct.pack("@H", socket.AF_INET) + struct.pack(">H", port) + ip4_bytes(ip) + bytes(8)
+
+    def split_address(raw):
+        """Return (ip, port) of what a socket's accept and recvfrom gave."""
+        return ip4_text(raw[4:8]), raw[2] << 8 | raw[3]
+
+    def _netlink_address(groups):
+        return struct.pack("@HHII", AF_NETLINK, 0, 0, groups)
+
+    def shutdown(sock, how):
+        """Shut down reading (0), writing (1) or both (2)."""
+        host.shutdown(sock.fileno(), how)
+
+    def select_ms(selector, timeout_ms):
+        """Wait up to `timeout_ms` (None: for ever); return the selector's list of (key, events)."""
+        return selector.select_ms(timeout_ms)
+
+    print_exception = sys.print_exception
+
+else:
+    import os
+    import signal
+    import time
+    import traceback
+    from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+
+    _signal_pipe = None
+
+    def const(value):
+        """Return `value`; the cross compiler folds the call away."""
+        return value
+
+    def monotonic_ms():
+        """Return milliseconds on a clock that never jumps and never wraps."""
+        return time.monotonic_ns() // 1000000
+
+    def signal_fd():
+        """Return a descriptor that is readable once SIGTERM, SIGINT, SIGHUP or SIGUSR1 came."""
+        global _signal_pipe
+        if _signal_pipe is None:
+            _signal_pipe = os.pipe()
+            for fd in _signal_pipe:
+                os.set_blocking(fd, False)
+            signal.set_wakeup_fd(_signal_pipe[1], warn_on_full_buffer=False)
+            for number in (SIGHUP, SIGINT, SIGTERM, SIGUSR1):
+                signal.signal(number, lambda number, frame: None)
+        return _signal_pipe[0]
+
+    def read_signal():
+        """Return the number of the next signal that came, 0 for none."""
+        try:
+            return os.read(_signal_pipe[0], 1)[0]
+        except BlockingIOError:
+            return 0
+
+    def address(ip, port):
+        """Return what a socket's bind, connect and sendto take for the IPv4 address `ip` and `port`."""
+        return (ip, port)
+
+    def split_address(raw):
+        """Return (ip, port) of what a socket's accept and recvfrom gave."""
+        return raw
+
+    def _netlink_address(groups):
+        return (0, groups)
+
+    def shutdown(sock, how):
+        """Shut down reading (0), writing (1) or both (2)."""
+        sock.shutdown(how)
+
+    def select_ms(selector, timeout_ms):
+        """Wait up to `timeout_ms` (None: for ever); return the selector's list of (key, events)."""
+        return selector.select(None if timeout_ms is None else timeout_ms / 1000)
+
+    def print_exception(error, file):
+        """Write the traceback of `error` to `file`."""
+        traceback.print_exception(type(error), error, error.__traceback__, file=file)
+
+
+def netlink_socket(protocol, groups):
+    """Return a non-blocking netlink socket for `protocol` that hears the multicast `groups` (a bit mask)."""
+    sock = socket.socket(AF_NETLINK, socket.SOCK_RAW | SOCK_CLOEXEC, protocol)
+    sock.bind(_netlink_address(groups))
+    sock.setblocking(False)
+    return sock
+
+
+def ip4_bytes(text):
+    """Return the 4 bytes of a dotted quad; ValueError when it is none."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        raise ValueError(text)
+    for part in parts:
+        if not (part.isdigit() and len(part) <= 3 and int(part) <= 255):
+            raise ValueError(text)
+    return bytes([int(part) for part in parts])
+
+
+def ip4_text(raw):
+    """Return the dotted quad of 4 bytes."""
+    return "%d.%d.%d.%d" % (raw[0], raw[1], raw[2], raw[3])

@@ -1,0 +1,186 @@
+"""The configuration: the UCI file /etc/config/upnpd (a subset is read so far) and the command line.
+
+Owns every default. The file is the one that miniupnpd and luci-app-upnp use; options that are not read are ignored.
+
+    config upnpd 'config'
+        option port '5000'
+"""
+
+from . import log
+from .errors import ConfigError
+from .soap import is_digits
+
+PATH = "/etc/config/upnpd"
+
+USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f nft|memory] [-v]
+       miniigd --version
+Opens ports for programs on the LAN (UPnP IGD).
+  -L DEVICE   network device of the LAN, e.g. br-lan; may be given several times
+  -W DEVICE   network device of the WAN, e.g. eth1 or pppoe-wan
+  -c FILE     UCI configuration, default %s
+  -f BACKEND  firewall: nft (firewall4, default) or memory (opens nothing; for trying it out)
+  -v          log what is refused and why, in detail
+""" % PATH
+
+# UCI option -> (attribute, default, least, most); None: not a number
+_OPTIONS = {
+    "port": ("port", 5000, 1, 65535),
+    "notify_interval": ("notify_interval", 900, 60, 86400),
+    "uuid": ("uuid", "", None, None),
+    "upload": ("upstream_kbyte", 0, 0, 4000000),
+    "download": ("downstream_kbyte", 0, 0, 4000000),
+}
+_FIREWALLS = ("nft", "memory")
+_DEFAULT_BIT_RATE = 100000000  # bit/s, reported when the file names none
+
+
+class Config:
+    """The effective settings; every attribute that modules may use is set here."""
+
+    def __init__(self):
+        self.lan_devices = []
+        self.wan_device = None
+        self.path = PATH
+        self.firewall = "nft"
+        self.is_verbose = False
+        for attribute, default, _, _ in _OPTIONS.values():
+            setattr(self, attribute, default)
+
+    @property
+    def upstream_bit_rate(self):
+        """Bit/s, from the UCI option's kB/s as miniupnpd takes it."""
+        return min(self.upstream_kbyte * 8192, 4294967295) or _DEFAULT_BIT_RATE
+
+    @property
+    def downstream_bit_rate(self):
+        """Bit/s."""
+        return min(self.downstream_kbyte * 8192, 4294967295) or _DEFAULT_BIT_RATE
+
+    def set_option(self, name, value):
+        """Take over a UCI option; a wrong value is named and the default kept, an unknown option is ignored."""
+        if name not in _OPTIONS:
+            return
+        attribute, default, least, most = _OPTIONS[name]
+        if least is not None:
+            if not (is_digits(value.encode()) and len(value) <= 10 and least <= int(value) <= most):
+                log.warning("%s: option %s is '%s', not a number from %d to %d; using %d"
+                            % (self.path, name, value, least, most, default))
+                return
+            value = int(value)
+        elif value and not is_uuid(value):
+            if value != "nocli":
+                log.warning("%s: option %s is '%s', not a UUID; using one made from the LAN device's address"
+                            % (self.path, name, value))
+            return
+        setattr(self, attribute, value)
+
+
+def is_uuid(text):
+    """True for 8-4-4-4-12 hexadecimal digits."""
+    if len(text) != 36:
+        return False
+    for index, character in enumerate(text.lower()):
+        if (character == "-") != (index in (8, 13, 18, 23)) or character not in "0123456789abcdef-":
+            return False
+    return True
+
+
+def uuid_of_mac(mac):
+    """Return the router's own UUID (version 8) for a MAC address of 6 bytes: the same after every restart."""
+    return "6d696e69-6967-8001-8000-" + "".join(["%02x" % byte for byte in mac])
+
+
+def parse_uci(text):
+    """Return the [(option, value)] of the section named config, of type upnpd; ConfigError with the line's number."""
+    options = []
+    is_ours = False
+    for number, line in enumerate(text.split("\n")):
+        words = _split(line, number + 1)
+        if not words:
+            continue
+        if words[0] == "config" and len(words) in (2, 3):
+            is_ours = words[1:] == ["upnpd", "config"]
+        elif words[0] in ("option", "list") and len(words) == 3:
+            if is_ours and words[0] == "option":
+                options.append((words[1], words[2]))
+        elif words[0] != "package":
+            raise ConfigError("line %d is not UCI: %s" % (number + 1, line.strip()))
+    return options
+
+
+def _split(line, number):
+    """Return the words of a line: bare, in '...' or in "..."; # starts a comment."""
+    words = []
+    word = None
+    quote = ""
+    for character in line:
+        if quote:
+            if character == quote:
+                quote = ""
+            else:
+                word += character
+        elif character in "'\"":
+            quote = character
+            word = word or ""
+        elif character in " \t\r":
+            if word is not None:
+                words.append(word)
+                word = None
+        elif character == "#" and word is None:
+            break
+        else:
+            word = (word or "") + character
+    if quote:
+        raise ConfigError("line %d: a quote is not closed" % number)
+    if word is not None:
+        words.append(word)
+    return words
+
+
+def parse_arguments(arguments):
+    """Return the Config of a command line, its file not yet read; ConfigError."""
+    config = Config()
+    position = 0
+    while position < len(arguments):
+        option = arguments[position]
+        if option == "-v":
+            config.is_verbose = True
+            position += 1
+            continue
+        if option not in ("-L", "-W", "-c", "-f"):
+            raise ConfigError("unknown option %s" % option)
+        if position + 1 == len(arguments):
+            raise ConfigError("%s needs a value" % option)
+        value = arguments[position + 1]
+        if option == "-L":
+            config.lan_devices.append(value)
+        elif option == "-W":
+            config.wan_device = value
+        elif option == "-c":
+            config.path = value
+        elif value in _FIREWALLS:
+            config.firewall = value
+        else:
+            raise ConfigError("-f takes one of: %s" % " ".join(_FIREWALLS))
+        position += 2
+    if not config.lan_devices or config.wan_device is None:
+        raise ConfigError("the devices of the LAN (-L) and of the WAN (-W) are needed")
+    if config.wan_device in config.lan_devices:
+        raise ConfigError("%s cannot be LAN and WAN at once" % config.wan_device)
+    return config
+
+
+def read_file(config):
+    """Take over the options of the UCI file of `config`; a file that does not exist is empty. ConfigError."""
+    try:
+        with open(config.path) as file:
+            text = file.read()
+    except OSError:
+        log.warning("%s cannot be read; using the defaults" % config.path)
+        return
+    try:
+        options = parse_uci(text)
+    except ConfigError as error:
+        raise ConfigError("%s: %s" % (config.path, error.args[0]))
+    for name, value in options:
+        config.set_option(name, value)

@@ -1,0 +1,11 @@
+"""The firewall as a projection of the mapping table: one interface, several back ends.
+
+    open(wan)                            make sure that mappings can be made; `wan` gives the interface's index
+    add(mapping, replaced, seconds)      open for so long, in the place of `replaced` (a PortMapping or None)
+    remove(mapping)                      close
+    sync(mappings, now)                  hold exactly these, in this order, whatever was there before
+    close()                              remove everything
+
+Each raises FirewallError when the kernel did not do it; then nothing has changed. A back end decides nothing.
+A mapping is let through FORWARD (and translated in PREROUTING); INPUT is never touched.
+"""

@@ -1,0 +1,39 @@
+"""A firewall that opens nothing: for tests and for trying the daemon without privileges."""
+
+
+class MemoryFirewall:
+    """Remembers what would be open: `open_mappings` in order, each with the seconds it was opened for."""
+
+    def __init__(self):
+        self.open_mappings = []
+        self.failure = None  # raised by the next changes when set
+
+    def open(self, wan):
+        """See miniigd.firewall."""
+
+    def add(self, mapping, replaced, seconds):
+        """See miniigd.firewall."""
+        self._fail()
+        for index, entry in enumerate(self.open_mappings):
+            if entry[0] is replaced:
+                self.open_mappings[index] = (mapping, seconds)
+                return
+        self.open_mappings.append((mapping, seconds))
+
+    def remove(self, mapping):
+        """See miniigd.firewall."""
+        self._fail()
+        self.open_mappings = [entry for entry in self.open_mappings if entry[0] is not mapping]
+
+    def sync(self, mappings, now):
+        """See miniigd.firewall."""
+        self._fail()
+        self.open_mappings = [(mapping, mapping.expires - now) for mapping in mappings]
+
+    def close(self):
+        """See miniigd.firewall."""
+        self.open_mappings = []
+
+    def _fail(self):
+        if self.failure is not None:
+            raise self.failure

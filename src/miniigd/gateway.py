@@ -1,0 +1,87 @@
+"""What a gateway does, whatever protocol asks: check, open, remember, close.
+
+The order of every change is policy, table plan, firewall, table commit: when the firewall refuses, nothing has
+happened. Knows no bytes of any protocol.
+"""
+
+from . import log
+from .compat import const
+from .errors import FirewallError, UPnPError
+from .mapping import PortMapping
+from .policy import check_add, check_owner
+
+# A lease without end is closed after a week all the same: many clients never delete (WANIPConnection:2 2.3.x has the
+# same cap).
+MAX_LEASE = const(604800)
+
+
+class Gateway:
+    """The mapping table, the firewall that mirrors it and the WAN side, as one."""
+
+    def __init__(self, table, firewall, wan):
+        self.table = table
+        self.firewall = firewall
+        self.wan = wan
+
+    def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
+            description, lease_duration):
+        """Open a port for `caller`, or renew it; UPnPError 606, 718, 728 or 501."""
+        lease = min(lease_duration, MAX_LEASE)
+        mapping = PortMapping(remote_host, external_port, protocol, internal_port, internal_client, enabled,
+                              description, lease, now + (lease or MAX_LEASE))
+        try:
+            check_add(caller, mapping)
+            replaced = self.table.plan(mapping)
+            self._firewall_add(mapping, replaced, lease or MAX_LEASE)
+        except UPnPError as refusal:
+            log.warning("refused %s to %s: %s" % (mapping, caller, refusal.reason))
+            raise
+        self.table.commit(mapping, replaced)
+        log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, lease or MAX_LEASE,
+                                         description))
+
+    def _firewall_add(self, mapping, replaced, seconds):
+        try:
+            if mapping.enabled:
+                self.firewall.add(mapping, replaced, seconds)
+            elif replaced is not None and replaced.enabled:
+                self.firewall.remove(replaced)
+        except FirewallError as error:
+            raise UPnPError(501, error.args[0])
+
+    def delete(self, caller, remote_host, external_port, protocol):
+        """Close a port of `caller`; UPnPError 714, 606 or 501."""
+        mapping = self.table.find(remote_host, external_port, protocol)
+        if mapping is None:
+            raise UPnPError(714)
+        try:
+            check_owner(caller, mapping)
+            self._close(mapping)
+        except UPnPError as refusal:
+            log.warning("refused to close %s for %s: %s" % (mapping, caller, refusal.reason))
+            raise
+        log.info("closed %s: deleted by %s" % (mapping, caller))
+
+    def _close(self, mapping):
+        if mapping.enabled:
+            try:
+                self.firewall.remove(mapping)
+            except FirewallError as error:
+                raise UPnPError(501, error.args[0])
+        self.table.remove(mapping)
+
+    def expire(self, now):
+        """Close what has ended; return the second at which the next lease ends, or None."""
+        for mapping in self.table.expired(now):
+            try:
+                self._close(mapping)
+                log.info("closed %s: its lease ended" % mapping)
+            except UPnPError as error:
+                # The kernel has closed the hole by itself; what is left is a rule that leads nowhere.
+                self.table.remove(mapping)
+                log.error("closed %s: its lease ended, but %s" % (mapping, error.reason))
+        return self.table.next_expiry
+
+    def sync(self, now):
+        """Make the firewall hold exactly the table's mappings; FirewallError."""
+        self.firewall.sync([mapping for mapping in self.table if mapping.enabled], now)

@@ -1,0 +1,127 @@
+"""The port mappings: the table that is true, whatever the kernel, a file or a client believes.
+
+Owns identity, order, conflict and expiry of mappings (WANIPConnection:1 2.2 and 2.4.16-2.4.18). Knows no clock, no
+firewall and no protocol: `now` is an argument, in seconds.
+
+    renewed = table.plan(mapping)      # the mapping it would replace, or None; raises UPnPError, changes nothing
+    table.commit(mapping, renewed)     # after the firewall took it
+"""
+
+from .compat import const
+from .errors import UPnPError
+
+MAX_MAPPINGS = const(10000)  # in all; what a 16 MB router can hold
+PROTOCOLS = ("TCP", "UDP")
+
+
+class PortMapping:
+    """One mapping; `lease_duration` in seconds as the client asked, `expires` the second at which it ends."""
+
+    def __init__(self, remote_host, external_port, protocol, internal_port, internal_client, enabled, description,
+                 lease_duration, expires):
+        self.remote_host = remote_host  # dotted quad, "" for any
+        self.external_port = external_port
+        self.protocol = protocol  # one of PROTOCOLS
+        self.internal_port = internal_port
+        self.internal_client = internal_client  # dotted quad
+        self.enabled = enabled
+        self.description = description
+        self.lease_duration = lease_duration  # 0: the client set no end
+        self.expires = expires
+        self.handle = None  # the firewall's own name for its rule
+        self.sibling = None  # the next mapping of the same port, for another remote host
+
+    def remaining(self, now):
+        """Return the lease that is left, in seconds; 0 when the client set no end."""
+        return max(1, self.expires - now) if self.lease_duration else 0
+
+    def __str__(self):
+        return "%s %d -> %s:%d" % (self.protocol, self.external_port, self.internal_client, self.internal_port)
+
+
+class MappingTable:
+    """All mappings, in the order in which they were made; a renewed one keeps its place."""
+
+    def __init__(self):
+        self._mappings = []
+        self._ports = {}  # _key -> first PortMapping of that port, the others behind it by `sibling`
+        self.next_expiry = None  # no mapping ends before this second
+
+    def __len__(self):
+        return len(self._mappings)
+
+    def __iter__(self):
+        return iter(self._mappings)
+
+    def at(self, index):
+        """Return the mapping at `index`; UPnPError 713 outside of the table."""
+        if 0 <= index < len(self._mappings):
+            return self._mappings[index]
+        raise UPnPError(713)
+
+    def find(self, remote_host, external_port, protocol):
+        """Return the mapping of that identity, or None."""
+        mapping = self._ports.get(_key(external_port, protocol))
+        while mapping is not None and mapping.remote_host != remote_host:
+            mapping = mapping.sibling
+        return mapping
+
+    def plan(self, mapping):
+        """Return the mapping that `mapping` would replace, or None.
+
+        UPnPError 718 when the port belongs to another client (an external port serves one client, whatever the
+        remote hosts), 728 when the table is full.
+        """
+        owner = self._ports.get(_key(mapping.external_port, mapping.protocol))
+        if owner is not None and owner.internal_client != mapping.internal_client:
+            raise UPnPError(718, "%s %d belongs to %s" % (owner.protocol, owner.external_port, owner.internal_client))
+        replaced = self.find(mapping.remote_host, mapping.external_port, mapping.protocol)
+        if replaced is None and len(self._mappings) >= MAX_MAPPINGS:
+            raise UPnPError(728, "the table is full")
+        return replaced
+
+    def commit(self, mapping, replaced):
+        """Put `mapping` into the table, in the place of `replaced` where that is not None."""
+        key = _key(mapping.external_port, mapping.protocol)
+        if replaced is None:
+            self._mappings.append(mapping)
+        else:
+            self._mappings[self._mappings.index(replaced)] = mapping
+            self._unlink(key, replaced)
+        mapping.sibling = self._ports.get(key)
+        self._ports[key] = mapping
+        if self.next_expiry is None or mapping.expires < self.next_expiry:
+            self.next_expiry = mapping.expires
+
+    def remove(self, mapping):
+        """Take `mapping` out of the table."""
+        self._mappings.remove(mapping)
+        self._unlink(_key(mapping.external_port, mapping.protocol), mapping)
+
+    def expired(self, now):
+        """Return the mappings whose lease has ended, and learn when the next one will."""
+        ended = []
+        self.next_expiry = None
+        for mapping in self._mappings:
+            expires = mapping.expires
+            if expires <= now:
+                ended.append(mapping)
+            elif self.next_expiry is None or expires < self.next_expiry:
+                self.next_expiry = expires
+        return ended
+
+    def _unlink(self, key, mapping):
+        first = self._ports[key]
+        if first is mapping:
+            if mapping.sibling is None:
+                del self._ports[key]
+            else:
+                self._ports[key] = mapping.sibling
+            return
+        while first.sibling is not mapping:
+            first = first.sibling
+        first.sibling = mapping.sibling
+
+
+def _key(external_port, protocol):
+    return external_port << 1 | (protocol == "UDP")

@@ -1,0 +1,263 @@
+"""Sockets: the only module that opens, reads, writes and closes them.
+
+HttpServer and MulticastSocket serve one LAN interface each, are bound to it and hear nobody else. NetlinkChannel is
+a conversation with the kernel. No bytes are understood here.
+"""
+
+import errno
+import socket
+
+from . import log
+from .compat import (IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL, SO_BINDTODEVICE,
+                     SOCK_CLOEXEC, address, const, ip4_bytes, netlink_socket, shutdown, split_address)
+from .errors import FirewallError
+from .http import CONTINUE, HTTPError, RequestReader, error_reply
+from .loop import EVENT_READ, EVENT_WRITE
+
+_BACKLOG = const(16)
+_MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
+_MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
+_REQUEST_MS = const(15000)  # from accept to the last byte of the answer; slow clients need 2 s
+_READ = const(2048)  # bytes at once
+_DATAGRAM = const(1536)  # bytes; more than Ethernet carries
+_NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
+_TTL = b"\x02\0\0\0"  # UDA 1.1 1.1.2: at most a router away
+_LINGER_MS = const(2000)  # for the client to close when it has its answer
+
+
+def _would_block(error):
+    return error.errno == errno.EAGAIN
+
+
+class _Connection:
+    """One TCP connection of a client: reads a request, writes its answer, ends."""
+
+    def __init__(self, server, sock, peer):
+        self._server = server
+        self._sock = sock
+        self.peer = peer
+        self._reader = RequestReader()
+        self._out = b""
+        self._sent = 0
+        self._is_closing = False  # the answer is out: wait for the client's end of the connection
+        self.deadline = None
+
+    def start(self, loop):
+        loop.register(self._sock, EVENT_READ, self._ready)
+        self.deadline = loop.call_later(_REQUEST_MS, self.close)
+
+    def _ready(self, events):
+        try:
+            if self._out:
+                self._write()
+            else:
+                self._read()
+        except OSError as error:
+            if not _would_block(error):
+                self.close()
+        except Exception:
+            self.close()
+            raise
+
+    def _read(self):
+        data = self._sock.recv(_READ)
+        if not data:
+            self.close()
+            return
+        if self._is_closing:
+            return  # a request too many: nobody waits for an answer
+        self._reader.receive(data)
+        try:
+            request = self._reader.next_request()
+        except HTTPError as error:
+            self._answer(error_reply(error.status))
+            return
+        if request is not None:
+            self._answer(self._server.respond(request, self.peer))
+        elif self._reader.wants_continue:
+            self._reader.wants_continue = False
+            self._sock.send(CONTINUE)
+
+    def _answer(self, data):
+        self._out, self._sent = data, 0
+        self._write()
+
+    def _write(self):
+        while self._sent < len(self._out):
+            try:
+                self._sent += self._sock.send(memoryview(self._out)[self._sent:])
+            except OSError as error:
+                if not _would_block(error):
+                    raise
+                self._server.loop.modify(self._sock, EVENT_WRITE, self._ready)
+                return
+        self._finish()
+
+    def _finish(self):
+        # Closing with unread input would send a reset, which can overtake the answer: say that we are done, and let
+        # the client close.
+        self._out = b""
+        self._is_closing = True
+        shutdown(self._sock, 1)
+        loop = self._server.loop
+        loop.modify(self._sock, EVENT_READ, self._ready)
+        loop.cancel(self.deadline)
+        self.deadline = loop.call_later(_LINGER_MS, self.close)
+
+    def close(self):
+        if self._sock is not None:
+            self._server.loop.cancel(self.deadline)
+            self._server.loop.unregister(self._sock)
+            self._sock.close()
+            self._sock = None
+            self._server.forget(self)
+
+
+class HttpServer:
+    """Serves `respond(request, peer) -> bytes` on one address of `interface` (an Interface) to its neighbours."""
+
+    def __init__(self, loop, interface, port, respond):
+        self.loop = loop
+        self.respond = respond
+        self._interface = interface
+        self._connections = []
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | SOCK_CLOEXEC)
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
+            self._sock.bind(address(interface.address, port))
+            self._sock.listen(_BACKLOG)
+            self._sock.setblocking(False)
+        except OSError:
+            self._sock.close()
+            raise
+        loop.register(self._sock, EVENT_READ, self._accept)
+
+    def _accept(self, events):
+        try:
+            sock, raw = self._sock.accept()
+        except OSError as error:
+            if not _would_block(error):
+                log.warning("accept failed (errno %d)" % error.errno)
+            return
+        peer = split_address(raw)[0]
+        if not self._interface.has_neighbour(ip4_bytes(peer)) or not self._has_room(peer):
+            sock.close()
+            return
+        sock.setblocking(False)
+        connection = _Connection(self, sock, peer)
+        self._connections.append(connection)
+        connection.start(self.loop)
+
+    def _has_room(self, peer):
+        count = len([1 for connection in self._connections if connection.peer == peer])
+        return len(self._connections) < _MAX_CONNECTIONS and count < _MAX_CONNECTIONS_PER_HOST
+
+    def forget(self, connection):
+        """A connection has ended."""
+        self._connections.remove(connection)
+
+    def close(self):
+        """End the service and every connection."""
+        for connection in list(self._connections):
+            connection.close()
+        self.loop.unregister(self._sock)
+        self._sock.close()
+
+
+class MulticastSocket:
+    """A UDP socket on one `interface` that hears `group`:`port` and unicast to it, from neighbours only.
+
+    Calls receive(datagram, peer) with peer = (ip, port); `send` answers from the same port.
+    """
+
+    def __init__(self, loop, interface, group, port, receive):
+        self._loop = loop
+        self._interface = interface
+        self._receive = receive
+        self._group = address(group, port)
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | SOCK_CLOEXEC)
+        local = ip4_bytes(interface.address)
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
+            self._sock.setsockopt(0, IP_MULTICAST_IF, local)
+            self._sock.setsockopt(0, IP_MULTICAST_TTL, _TTL)
+            self._sock.setsockopt(0, IP_MULTICAST_LOOP, bytes(4))
+            self._sock.setsockopt(0, IP_ADD_MEMBERSHIP, ip4_bytes(group) + local)
+            self._sock.bind(address("0.0.0.0", port))
+            self._sock.setblocking(False)
+        except OSError:
+            self._sock.close()
+            raise
+        loop.register(self._sock, EVENT_READ, self._read)
+
+    def _read(self, events):
+        try:
+            datagram, raw = self._sock.recvfrom(_DATAGRAM)
+        except OSError:
+            return  # an ICMP error of an answer that nobody wanted
+        peer = split_address(raw)
+        if self._interface.has_neighbour(ip4_bytes(peer[0])):
+            self._receive(datagram, peer)
+
+    def send(self, datagram, peer=None):
+        """Send to `peer` (ip, port), or to the group."""
+        try:
+            self._sock.sendto(datagram, self._group if peer is None else address(peer[0], peer[1]))
+        except OSError as error:
+            log.debug("a datagram was not sent (errno %d)" % error.errno)
+
+    def close(self):
+        """End it."""
+        self._loop.unregister(self._sock)
+        self._sock.close()
+
+
+class NetlinkChannel:
+    """A netlink socket of `protocol`: `transact` asks and returns the answers, `listen` hears the `groups`."""
+
+    def __init__(self, protocol, groups=0):
+        self._sock = netlink_socket(protocol, groups)
+
+    def transact(self, data, is_answered):
+        """Send messages, return the datagrams that answer, up to the one for which `is_answered(datagram)` is true.
+
+        The kernel works while we send: every answer is there when we begin to read. FirewallError when it says
+        nothing, or that it cannot take messages.
+        """
+        self._drain()
+        try:
+            self._sock.send(data)
+            answers = []
+            while True:
+                datagram = self._sock.recv(_NETLINK_READ)
+                answers.append(datagram)
+                if is_answered(datagram):
+                    return answers
+        except OSError as error:
+            raise FirewallError("netlink: no answer from the kernel (errno %d)" % error.errno, error.errno)
+
+    def _drain(self):
+        # What is left of a conversation that broke off must not be taken for an answer.
+        try:
+            while self._sock.recv(_NETLINK_READ):
+                pass
+        except OSError:
+            pass
+
+    def close(self):
+        """End the conversation."""
+        self._sock.close()
+
+    def listen(self, loop, receive):
+        """Call receive(datagram) for whatever the kernel reports; with None when reports were lost."""
+
+        def read(events):
+            try:
+                receive(self._sock.recv(_NETLINK_READ))
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    receive(None)
+
+        loop.register(self._sock, EVENT_READ, read)

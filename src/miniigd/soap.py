@@ -1,0 +1,227 @@
+"""SOAP as UPnP uses it (UDA 1.0 section 3): read a call, bind its arguments, write an answer or a fault.
+
+Owns the wire form of actions and of the UPnP data types. No sockets, no clock, no knowledge of any service.
+
+    name = parse_action(header)             # "AddPortMapping"
+    raw = parse_call(body, name)            # {b"NewProtocol": b"TCP", ...}
+    arguments = bind(service, action, raw)  # typed, in the table's order
+    body = response(service, action, action.function(context, arguments))
+
+Raises UPnPError; any other exception is a bug.
+"""
+
+from .compat import const, ip4_bytes
+from .errors import TEXTS, UPnPError
+from .xml import XMLError, element_end, escape, open_element, skip_prolog, unescape
+
+_MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
+_MAX_DESCRIPTION = const(63)  # bytes; miniupnpc's buffer for it has 64
+_MAX_DIGITS = const(10)  # of a ui4
+
+_HEAD = ('<?xml version="1.0"?>\r\n<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+         's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>')
+_TAIL = "</s:Body></s:Envelope>\r\n"
+
+
+def parse_action(header):
+    """Return the action's name in a SOAPAction header, quoted or not; None when there is none.
+
+    The service's type before the # is not looked at: clients are known to send the wrong version there.
+    """
+    _, mark, name = header.strip(b'" \t').rpartition(b"#")
+    return name.decode() if mark and is_name(name) else None
+
+
+def is_name(name):
+    """True for what can be the name of an action: ASCII letters, digits and _, not too many."""
+    if not 0 < len(name) <= 64:
+        return False
+    for byte in name:
+        if not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A or byte == 0x5F):
+            return False
+    return True
+
+
+def parse_call(body, action_name):
+    """Return the arguments of the call of `action_name` in `body`: names and values as bytes, unescaped.
+
+    Takes any prefix, order and attributes, and raw < and & inside of values (clients send those unescaped).
+    UPnPError 402 when it cannot be read, 401 when another action is called in it.
+    """
+    try:
+        element = open_element(body, skip_prolog(body))
+        if element is None or element.name != b"Envelope":
+            raise XMLError("no Envelope")
+        element = open_element(body, element.start)
+        if element is not None and element.name == b"Header":
+            element = open_element(body, element_end(body, element)[1])
+        if element is None or element.name != b"Body":
+            raise XMLError("no Body")
+        element = open_element(body, element.start)
+        if element is None:
+            raise XMLError("empty Body")
+        if element.name != action_name.encode():
+            raise UPnPError(401, "header and body name different actions")
+        return {} if element.empty else _parse_arguments(body, element.start)
+    except XMLError as error:
+        raise UPnPError(402, error.args[0])
+
+
+def _parse_arguments(body, position):
+    arguments = {}
+    for _ in range(_MAX_ARGUMENTS):
+        element = open_element(body, position)
+        if element is None:
+            return arguments
+        end, position = element_end(body, element)
+        arguments[element.name] = unescape(body[element.start:end])
+    raise XMLError("too many arguments")
+
+
+def bind(service, action, raw):
+    """Return the typed values of `raw` in the order of the action's table; UPnPError 402 or 716."""
+    values = []
+    for name, variable_name in action.arguments_in:
+        value = raw.get(name.encode())
+        if value is None and name not in _OPTIONAL:
+            raise UPnPError(402, "%s is missing" % name)
+        reader = _READERS.get(name)
+        if reader is not None:
+            values.append(reader(value or b""))
+        else:
+            values.append(_READ_TYPE[service.variable(variable_name).data_type](value))
+    return values
+
+
+# Left out by clients in the wild (KTorrent): read as if it were empty.
+_OPTIONAL = ("NewRemoteHost",)
+
+
+def _read_ui2(value):
+    return _read_number(value, 65535)
+
+
+def _read_ui4(value):
+    return _read_number(value, 4294967295)
+
+
+def _read_number(value, largest):
+    value = value.strip()
+    if not value:
+        return 0  # some clients send an empty element for 0
+    if len(value) > _MAX_DIGITS or not is_digits(value) or int(value) > largest:
+        raise UPnPError(402, "a number is out of range")
+    return int(value)
+
+
+def is_digits(value):
+    """True when `value` is ASCII digits alone; int() would take more."""
+    for byte in value:
+        if not 0x30 <= byte <= 0x39:
+            return False
+    return len(value) > 0
+
+
+def _read_boolean(value):
+    value = value.strip().lower()
+    if value in (b"1", b"true", b"yes", b""):
+        return True
+    if value in (b"0", b"false", b"no"):
+        return False
+    raise UPnPError(402, "a boolean is neither 0 nor 1")
+
+
+def _read_string(value):
+    try:
+        return value.decode()
+    except ValueError:
+        raise UPnPError(402, "a string is not UTF-8")
+
+
+_READ_TYPE = {"ui2": _read_ui2, "ui4": _read_ui4, "boolean": _read_boolean, "string": _read_string}
+
+
+def _read_remote_host(value):
+    """Any host is "", and what clients send when they mean it; else a dotted quad."""
+    value = value.strip()
+    if value in (b"", b"*", b"0.0.0.0", b"undefined"):
+        return ""
+    return _read_ip4(value)
+
+
+def _read_internal_client(value):
+    """A dotted quad; empty stands for the caller. Names are not looked up: that would stall the router."""
+    value = value.strip()
+    return _read_ip4(value) if value else ""
+
+
+def _read_ip4(value):
+    try:
+        text = value.decode()
+        parts = ip4_bytes(text)
+    except ValueError:
+        raise UPnPError(402, "not an IPv4 address")
+    return "%d.%d.%d.%d" % (parts[0], parts[1], parts[2], parts[3])
+
+
+def _read_external_port(value):
+    if value.strip() == b"*":
+        raise UPnPError(716)
+    return _read_ui2(value)
+
+
+def _read_protocol(value):
+    value = value.strip().upper()
+    if value == b"TCP":
+        return "TCP"
+    if value == b"UDP":
+        return "UDP"
+    raise UPnPError(402, "the protocol is neither TCP nor UDP")
+
+
+def _read_description(value):
+    """Text without control characters, whole characters of at most 63 bytes; it may end up in files and rules."""
+    value = value[:_MAX_DESCRIPTION]
+    while value:
+        try:
+            text = value.decode()
+            break
+        except ValueError:
+            if len(value) < _MAX_DESCRIPTION - 3:
+                return "".join([chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in value])
+            value = value[:-1]  # cut in the middle of a character
+    else:
+        return ""
+    return "".join([c if c >= " " and c != "\x7f" else " " for c in text])
+
+
+_READERS = {
+    "NewRemoteHost": _read_remote_host,
+    "NewExternalPort": _read_external_port,
+    "NewProtocol": _read_protocol,
+    "NewInternalClient": _read_internal_client,
+    "NewPortMappingDescription": _read_description,
+}
+
+
+def response(service, action, values):
+    """Return the body (bytes) that answers a call: `values` in the order of the action's table."""
+    parts = [_HEAD, "<u:", action.name, 'Response xmlns:u="', service.type, '">']
+    for (name, _), value in zip(action.arguments_out, values):
+        if value is True or value is False:
+            text = "1" if value else "0"
+        elif isinstance(value, int):
+            text = str(value)
+        else:
+            text = escape(value)
+        parts.extend(("<", name, ">", text, "</", name, ">"))
+    parts.extend(("</u:", action.name, "Response>", _TAIL))
+    return "".join(parts).encode()
+
+
+def fault(code):
+    """Return the body (bytes) that refuses a call with a UPnP error code (UDA 1.0 3.2.2)."""
+    return "".join((
+        _HEAD, "<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>"
+        '<UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>', str(code), "</errorCode><errorDescription>",
+        TEXTS[code], "</errorDescription></UPnPError></detail></s:Fault>", _TAIL)).encode()

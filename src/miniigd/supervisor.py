@@ -1,0 +1,158 @@
+"""The composition root: puts the daemon together from its configuration, starts it, stops it in reverse order."""
+
+import gc
+import sys
+
+from . import VERSION, config, description, interfaces, log
+from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const
+from .errors import ConfigError, FirewallError
+from .gateway import Gateway
+from .interfaces import Interfaces
+from .lan import Lan
+from .loop import Loop
+from .mapping import MappingTable
+from .net import NetlinkChannel
+from .wan import Wan
+
+_FIREWALL_RETRY_MS = const(5000)
+
+
+def main(arguments):
+    """Run the daemon; return the exit status."""
+    if arguments == ["--version"]:
+        sys.stdout.write("miniigd %s\n" % VERSION)
+        return 0
+    try:
+        settings = config.parse_arguments(arguments)
+        if settings.is_verbose:
+            log.set_level(log.DEBUG)
+        config.read_file(settings)
+    except ConfigError as error:
+        sys.stderr.write("miniigd: %s\n%s" % (error.args[0], config.USAGE))
+        return 2
+    try:
+        supervisor = Supervisor(settings)
+    except FirewallError as error:
+        log.error("cannot start: %s" % error.args[0])
+        return 1
+    return supervisor.run()
+
+
+def _make_firewall(name):
+    """Return the back end; only the module that is used is loaded."""
+    if name == "memory":
+        from .firewall.memory import MemoryFirewall
+
+        return MemoryFirewall()
+    from .firewall import nft
+
+    return nft.NftFirewall(NetlinkChannel(nft.PROTOCOL))
+
+
+class Supervisor:
+    """The daemon."""
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._loop = Loop()
+        self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device])
+        self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
+                        settings.downstream_bit_rate)
+        self._gateway = Gateway(MappingTable(), _make_firewall(settings.firewall), self._wan)
+        self._wan_index = 0  # the one that the firewall's rules were made for
+        self._lans = []
+        self._expiry = None  # Timer
+        self._expiry_at = None  # the second it is set for
+        self._reports = NetlinkChannel(interfaces.PROTOCOL, interfaces.GROUPS)
+        self._ask_interfaces()
+
+    def run(self):
+        """Serve until SIGTERM or SIGINT; return the exit status."""
+        for number in (SIGTERM, SIGINT):
+            self._loop.on_signal(number, self._loop.stop)
+        for number in (SIGHUP, SIGUSR1):
+            self._loop.on_signal(number, self._refresh)
+        self._loop.at_end_of_turn = self._arm_expiry
+        self._reports.listen(self._loop, self._on_report)
+        log.info("miniigd %s started" % VERSION)
+        self._open_firewall()
+        self._open_lans()
+        self._follow()
+        gc.collect()
+        self._loop.run()
+        for lan in self._lans:
+            lan.close()
+        try:
+            self._gateway.firewall.close()
+        except FirewallError as error:
+            log.error("%s" % error.args[0])
+        log.info("stopped")
+        return 0
+
+    def _ask_interfaces(self):
+        """Learn the present state of the interfaces."""
+        channel = NetlinkChannel(interfaces.PROTOCOL)
+        for message in self._interfaces.requests():
+            for datagram in channel.transact(message, interfaces.is_answered):
+                self._interfaces.receive(datagram)
+        channel.close()
+
+    def _on_report(self, datagram):
+        """The kernel reports a change of an interface; None: reports were lost."""
+        if datagram is None:
+            self._ask_interfaces()
+            self._follow()
+        elif self._interfaces.receive(datagram):
+            self._follow()
+
+    def _follow(self):
+        """Make everything agree with the interfaces' present state."""
+        if self._wan.update(self._loop.now):
+            log.info("external address: %s" % (self._wan.address or "none"))
+        if self._wan.index and self._wan.index != self._wan_index:
+            self._wan_index = self._wan.index
+            self._sync()
+        for lan in self._lans:
+            lan.update()
+
+    def _refresh(self):
+        """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
+        self._ask_interfaces()
+        self._open_firewall()
+        self._follow()
+
+    def _open_firewall(self):
+        try:
+            self._gateway.firewall.open(self._wan)
+            self._sync()
+        except FirewallError as error:
+            log.error(error.args[0])
+            self._loop.call_later(_FIREWALL_RETRY_MS, self._open_firewall)
+
+    def _sync(self):
+        try:
+            self._gateway.sync(self._loop.now)
+        except FirewallError as error:
+            log.error(error.args[0])
+
+    def _arm_expiry(self):
+        """Have a timer run when the next lease ends."""
+        due = self._gateway.table.next_expiry
+        if due != self._expiry_at:
+            self._loop.cancel(self._expiry)
+            self._expiry_at = due
+            if due is not None:
+                self._expiry = self._loop.call_later(due * 1000 - self._loop.now_ms, self._expire)
+
+    def _expire(self):
+        self._expiry_at = None
+        self._gateway.expire(self._loop.now)
+
+    def _open_lans(self):
+        settings = self._settings
+        first = self._interfaces[settings.lan_devices[0]]
+        uuid = settings.uuid or config.uuid_of_mac(first.mac if len(first.mac) == 6 else bytes(6))
+        self._gateway.default_connection_service = description.default_connection_service(uuid)
+        for name in settings.lan_devices:
+            self._lans.append(Lan(self._loop, self._interfaces[name], settings.port, uuid, self._gateway,
+                                  settings.notify_interval))
