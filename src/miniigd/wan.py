@@ -19,6 +19,11 @@ class Wan:
         return self._interface.is_up
 
     @property
+    def name(self):
+        """The interface's name."""
+        return self._interface.name
+
+    @property
     def index(self):
         """The interface's index, 0 while it does not exist."""
         return self._interface.index

@@ -1,0 +1,125 @@
+"""Mappings in a table of our own, `inet miniigd`, for routers whose firewall is not firewall4.
+
+A mapping is one element of a map whose timeout is what is left of the lease,
+
+    chain prerouting { iifname "wan" dnat ip to meta l4proto . th dport map @open }
+
+so the kernel itself stops translating when the time is up. The router's own firewall must let translated connections
+through FORWARD, as firewall3 does (`-m conntrack --ctstate DNAT -j ACCEPT` in its WAN zone): another table's accept
+cannot overrule its drop.
+"""
+
+import struct
+
+from ..compat import const, ip4_bytes
+from ..netlink import APPEND, CREATE
+from . import nft_messages as nft
+
+TABLE = b"miniigd\0"
+CHAIN = b"prerouting\0"
+MAP = b"open\0"
+MAP_FROM = b"open_from\0"
+
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_TYPE = const(1), const(3), const(4), const(7)
+_HOOK_NUMBER, _HOOK_PRIORITY = const(1), const(2)
+_PREROUTING = const(0)
+_PRIORITY_DSTNAT = const(0xFFFFFF9C)  # -100
+_SET_TABLE, _SET_NAME, _SET_FLAGS, _SET_KEY_TYPE, _SET_KEY_LEN = const(1), const(2), const(3), const(4), const(5)
+_SET_DATA_TYPE, _SET_DATA_LEN, _SET_ID = const(6), const(7), const(10)
+_FLAG_MAP, _FLAG_TIMEOUT = const(8), const(16)
+# Types as the nft program numbers them, so that it can show the maps: 6 bits for each part of a concatenation.
+_TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE = const(7), const(12), const(13)
+_IFNAMSIZ = const(16)
+
+
+def flush(batch, wan):
+    """Append what makes the table anew, empty."""
+    _make_table(batch)  # so that it can be deleted whether it was there or not
+    close(batch, wan)
+    _make_table(batch)
+    service = _TYPE_PROTOCOL << 6 | _TYPE_SERVICE
+    _make_map(batch, MAP, service, 8, 1)
+    _make_map(batch, MAP_FROM, _TYPE_ADDRESS << 12 | service, 12, 2)
+    nft.begin(batch, nft.NEWCHAIN, CREATE)
+    batch.attribute(_CHAIN_TABLE, TABLE)
+    batch.attribute(_CHAIN_NAME, CHAIN)
+    hook = batch.nest(_CHAIN_HOOK)
+    nft.number(batch, _HOOK_NUMBER, _PREROUTING)
+    nft.number(batch, _HOOK_PRIORITY, _PRIORITY_DSTNAT)
+    batch.unnest(hook)
+    batch.attribute(_CHAIN_TYPE, b"nat\0")
+    batch.end()
+    _make_rule(batch, MAP_FROM, wan)
+    _make_rule(batch, MAP, wan)
+
+
+def close(batch, wan):
+    """Append what removes the table."""
+    nft.begin(batch, nft.DELTABLE, 0)
+    batch.attribute(1, TABLE)
+    batch.end()
+
+
+def _make_table(batch):
+    nft.begin(batch, nft.NEWTABLE, CREATE)
+    batch.attribute(1, TABLE)
+    batch.end()
+
+
+def _make_map(batch, name, key_type, key_length, identifier):
+    nft.begin(batch, nft.NEWSET, CREATE)
+    batch.attribute(_SET_TABLE, TABLE)
+    batch.attribute(_SET_NAME, name)
+    nft.number(batch, _SET_FLAGS, _FLAG_MAP | _FLAG_TIMEOUT)
+    nft.number(batch, _SET_KEY_TYPE, key_type)
+    nft.number(batch, _SET_KEY_LEN, key_length)
+    nft.number(batch, _SET_DATA_TYPE, _TYPE_ADDRESS << 6 | _TYPE_SERVICE)
+    nft.number(batch, _SET_DATA_LEN, 8)
+    nft.number(batch, _SET_ID, identifier)
+    batch.end()
+
+
+def _make_rule(batch, name, wan):
+    nft.begin(batch, nft.NEWRULE, CREATE | APPEND)
+    batch.attribute(nft.RULE_TABLE, TABLE)
+    batch.attribute(nft.RULE_CHAIN, CHAIN)
+    expressions = batch.nest(nft.RULE_EXPRESSIONS)
+    device = wan.name.encode()
+    nft.meta(batch, nft.META_IIFNAME)
+    nft.compare(batch, device + bytes(_IFNAMSIZ - len(device)))
+    register = 8  # the first 4 bytes of REGISTER_1
+    if name == MAP_FROM:
+        nft.payload(batch, nft.BASE_NETWORK, 12, 4, register)
+        register += 1
+    nft.meta(batch, nft.META_L4PROTO, register)
+    nft.payload(batch, nft.BASE_TRANSPORT, 2, 2, register + 1)
+    nft.lookup(batch, name)
+    nft.dnat(batch, nft.REGISTER_1_1)
+    batch.unnest(expressions)
+    batch.end()
+
+
+def add(batch, mapping, replaced, seconds, wan):
+    """Append what opens `mapping`, in the place of `replaced` where that is in the kernel."""
+    if replaced is not None and replaced.handle is not None:
+        delete_element(batch, replaced)
+    key, name = _key(mapping)
+    data = ip4_bytes(mapping.internal_client) + struct.pack(">H2x", mapping.internal_port)
+    nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, data, seconds)
+
+
+def delete_element(batch, mapping):
+    """Append what removes the element of `mapping`."""
+    key, name = _key(mapping)
+    nft.element(batch, nft.DELSETELEM, 0, TABLE, name, key)
+
+
+DELETIONS = (delete_element,)
+
+
+def _key(mapping):
+    """Return the (key, map) of a mapping's element: each part of a key takes whole 4 bytes."""
+    key = struct.pack(">B3xH2x", nft.IPPROTO[mapping.protocol], mapping.external_port)
+    if mapping.remote_host:
+        return ip4_bytes(mapping.remote_host) + key, MAP_FROM
+    return key, MAP
