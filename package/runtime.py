@@ -45,7 +45,12 @@ def binary(target, tests=False):
                "PYTHON=" + sys.executable, "MICROPY_MPYCROSS=" + str(top / "mpy-cross/build/mpy-cross"),
                "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size")]
     if tests:
+        names = sorted(path.stem for path in (kit.TOP / "tests" / "unit").glob("test_*.py"))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "frozen").mkdir(exist_ok=True)
+        (folder / "frozen" / "unit_tests.py").write_text("NAMES = %r\n" % (names,))
         command += ["FROZEN_MANIFEST=" + str(kit.TOP / "tests/mpy/manifest.py"),
+                    "MICROPY_MANIFEST_BUILD_DIR=" + str(folder),
                     'CFLAGS_EXTRA=-DLEAN_PROGRAM=\'"run_unit_tests"\'']
     with kit.step("Building the runtime with %s for %s" % ("the unit tests" if tests else "the daemon", target)):
         kit.run(command, lines=200)

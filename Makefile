@@ -1,0 +1,15 @@
+# miniigd: `make run` shows it working, `make test` tests everything. Each verb is a task of tasks.py.
+
+MODEL ?= debian
+
+.PHONY: run test lint ipk image shell-lan shell-wan shell-router clean setup
+
+run image: setup
+	@.venv/bin/inv $@ --model $(MODEL)
+
+test lint ipk shell-lan shell-wan shell-router clean: setup
+	@.venv/bin/inv $@
+
+# Debian packages and .venv; does nothing where nothing is missing.
+setup:
+	@sh package/setup/setup.sh "$(CURDIR)"

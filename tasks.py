@@ -1,0 +1,100 @@
+"""What can be made here. Each task says what it makes and from what; the Makefile calls them by the same names."""
+
+import functools
+import os
+import shutil
+import sys
+
+import invoke
+
+from package import ipk as ipk_builder
+from package import kit
+
+
+def task(function):
+    """An invoke task that ends with one clear line when work cannot go on."""
+
+    @functools.wraps(function)
+    def guarded(*args, **named):
+        try:
+            return function(*args, **named)
+        except kit.Stop as stop:
+            raise invoke.Exit("miniigd: %s" % stop, 1)
+
+    return invoke.task(guarded)
+
+
+@task
+def run(context, model="debian"):
+    """Build, boot the router, show it working; on a terminal keep it up for one's own clients."""
+    from qemu import demo, lab
+
+    lab.check_preconditions()
+    package = ipk_builder.ipk()
+    with lab.Lab(model) as router:
+        demo.Demonstration(router, package).show()
+        status = router.router.check("grep -E 'VmRSS|RssAnon|RssFile' /proc/$(pidof miniigd)/status")
+        print("==> It works. Memory of the daemon: " + ", ".join(" ".join(line.split()) for line in status.splitlines()))
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            print("The router stays up. From another terminal:\n"
+                  "  make shell-lan      a shell on the LAN host: try your own client there, e.g. upnpc -m eth0 -s\n"
+                  "  make shell-wan      a shell on the WAN host\n"
+                  "  make shell-router   a shell on the router: logread, nft list table inet fw4\n"
+                  "Press Return to switch it off.")
+            input()
+
+
+@task
+def test(context, only=""):
+    """Run every test: the unit tests on both Pythons, and the router's on both models."""
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", *(only.split() or ["tests"])])
+
+
+@task
+def lint(context):
+    """Check the shape of the source and its MicroPython subset."""
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/test_shape.py", "tests/test_subset.py"])
+
+
+@task
+def ipk(context):
+    """Build the OpenWrt package from src/ and files/."""
+    print(ipk_builder.ipk())
+
+
+@task
+def image(context, model="debian"):
+    """Build a router image: Debian's kernel and packages, or (wrt) all of it from source for MIPS32r1."""
+    from qemu import image as images
+
+    print(images.image(model).disk)
+
+
+@task
+def shell_lan(context):
+    """A shell on the LAN host of the running router."""
+    from qemu import lab
+
+    lab.shell_lan()
+
+
+@task
+def shell_wan(context):
+    """A shell on the WAN host of the running router."""
+    from qemu import lab
+
+    lab.shell_wan()
+
+
+@task
+def shell_router(context):
+    """A shell on the running router."""
+    from qemu import lab
+
+    lab.shell_router()
+
+
+@task
+def clean(context):
+    """Remove what was built in the tree; downloads and toolchains stay in the cache."""
+    shutil.rmtree(kit.BUILD, ignore_errors=True)

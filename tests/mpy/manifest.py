@@ -1,0 +1,6 @@
+# The runtime's own test program: everything the product carries, and the unit tests.
+# ruff: noqa: F821 - these names are given by MicroPython's manifest reader
+include("../../package/micropython-lean/manifest.py")
+freeze(".", "run_unit_tests.py")
+freeze("../unit")
+freeze("$(BUILD_DIR)/frozen")

@@ -1,0 +1,31 @@
+"""Run the unit tests on the lean runtime: every test_* function of every frozen test module.
+
+Prints a line for each failure with its traceback, then "N passed, N failed"; exit status 1 when one failed.
+`unit_tests` (the names of the modules) is generated when the runtime is built: frozen modules cannot be listed.
+"""
+
+import gc
+import sys
+
+from unit_tests import NAMES
+
+
+def run():
+    passed = failed = 0
+    for name in NAMES:
+        module = __import__(name)
+        for attribute in sorted(dir(module)):
+            if attribute.startswith("test_"):
+                try:
+                    getattr(module, attribute)()
+                    passed += 1
+                except Exception as error:
+                    failed += 1
+                    sys.stderr.write("FAILED %s.%s\n" % (name, attribute))
+                    sys.print_exception(error, sys.stderr)
+                gc.collect()
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+sys.exit(run())
