@@ -23,7 +23,7 @@
 #endif
 
 // The heap starts in .bss, where pages that were never touched cost nothing, and grows in areas from the kernel.
-#define FIRST_AREA (32 * 1024)
+#define FIRST_AREA (128 * 1024)
 #define HEAP_LIMIT (4 * 1024 * 1024) // a router with 16 MB must survive whatever its LAN asks for
 #define STACK_LIMIT (64 * 1024)
 

@@ -16,6 +16,8 @@
 #define MICROPY_ENABLE_EXTERNAL_IMPORT (1)
 #define MICROPY_MODULE_BUILTIN_INIT (0)
 #define MICROPY_OPT_COMPUTED_GOTO (1)
+#define MICROPY_OPT_LOAD_ATTR_FAST_PATH (1)
+#define MICROPY_OPT_MAP_LOOKUP_CACHE (1)
 
 // Memory: a first area in .bss, more from the kernel when it is full (main.c holds the limit).
 #define MICROPY_ENABLE_GC (1)

@@ -123,7 +123,7 @@ def netlink_socket(protocol, groups):
 
 def ip4_bytes(text):
     """Return the 4 bytes of a dotted quad; ValueError when it is none."""
-    parts = text.split(".")
+    parts = text.encode().split(b".")  # bytes: among their digits are the ASCII ones only
     if len(parts) != 4:
         raise ValueError(text)
     for part in parts:

@@ -17,6 +17,9 @@ def set_level(level):
 
 def printable(text):
     """Return `text` with everything but printable ASCII replaced, so that a hostile text cannot forge a line."""
+    data = text.encode()
+    if not data or (min(data) >= 0x20 and max(data) <= 0x7E):
+        return text
     return "".join([c if " " <= c <= "~" else "?" for c in text])
 
 

@@ -192,6 +192,8 @@ def _read_description(value):
             value = value[:-1]  # cut in the middle of a character
     else:
         return ""
+    if min(value) >= 0x20 and 0x7F not in value:
+        return text
     return "".join([c if c >= " " and c != "\x7f" else " " for c in text])
 
 

@@ -65,6 +65,8 @@ def _reference(name):
     if name[:1] != b"#" or len(name) > 8:
         return None
     digits, base = (name[2:], 16) if name[1:2] in (b"x", b"X") else (name[1:], 10)
+    if digits.strip(b"0123456789abcdefABCDEF"):
+        return None  # int() would take signs, blanks and _
     try:
         code = int(digits.decode(), base)
         return chr(code).encode() if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else None

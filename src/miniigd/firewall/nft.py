@@ -1,14 +1,18 @@
 """The nf_tables back end: speaks to the kernel over netlink, without any `nft` process.
 
 Where firewall4 is loaded, mappings live in its table (nft_fw4.py); elsewhere in one of our own (nft_table.py). Every
-change is one batch, which the kernel takes whole or not at all, at the same cost for 10 and for 10,000 mappings.
+change is one batch, which the kernel takes whole or not at all, at the same cost for 10 and for 10,000 mappings. The
+batches that open and close a plain mapping are built once and patched from then on: building one takes longer than
+everything else about a request.
 """
 
 import errno
+import struct
 
 from .. import log
-from ..compat import const
+from ..compat import const, ip4_bytes
 from ..errors import FirewallError
+from ..mapping import PortMapping
 from ..netlink import ERROR, Message, attributes, error_of, messages
 from . import nft_fw4, nft_table
 from .nft_messages import NEWRULE, PROTOCOL, RULE_HANDLE, begin_batch, end_batch
@@ -17,6 +21,7 @@ __all__ = ("NftFirewall", "PROTOCOL")
 
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
 _LAST = const(2)  # sequence number of the message whose acknowledgement ends a transaction
+_MODEL_SECONDS = const(305419)  # the lease that a template is built with
 _IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 
 
@@ -27,6 +32,7 @@ class NftFirewall:
         self._channel = channel
         self._wan = None
         self._layout = None  # nft_fw4 or nft_table
+        self._templates = {}  # (is it to open?, protocol) -> _Template
 
     def open(self, wan):
         """Find out where mappings go; `wan` (a Wan) is asked for its name and index from now on."""
@@ -60,9 +66,12 @@ class NftFirewall:
 
     def add(self, mapping, replaced, seconds):
         """See miniigd.firewall."""
-        batch = _begin()
-        self._layout.add(batch, mapping, replaced, seconds, self._wan)
-        handles = self._commit(batch)
+        if replaced is None and not mapping.remote_host:
+            handles = self._transact(self._template(True, mapping.protocol).patch(mapping, seconds))
+        else:
+            batch = _begin()
+            self._layout.add(batch, mapping, replaced, seconds, self._wan)
+            handles = self._commit(batch)
         if handles:
             mapping.handle = handles[0]
         else:
@@ -71,7 +80,10 @@ class NftFirewall:
     def remove(self, mapping):
         """See miniigd.firewall."""
         try:
-            self._delete(self._layout.DELETIONS, mapping)
+            if mapping.remote_host:
+                self._delete(self._layout.DELETIONS, mapping)
+            else:
+                self._transact(self._template(False, mapping.protocol).patch(mapping, 0))
         except FirewallError as error:
             if error.args[1] != errno.ENOENT:
                 raise
@@ -90,8 +102,22 @@ class NftFirewall:
             deletion(batch, mapping)
         self._commit(batch)
 
+    def _template(self, is_to_open, protocol):
+        template = self._templates.get((is_to_open, protocol))
+        if template is None:
+            model = _model(protocol)
+            batch = _begin()
+            if is_to_open:
+                self._layout.add(batch, model, None, _MODEL_SECONDS, self._wan)
+            else:
+                for deletion in self._layout.DELETIONS:
+                    deletion(batch, model)
+            template = self._templates[(is_to_open, protocol)] = _Template(_finish(batch), model)
+        return template
+
     def sync(self, mappings, now):
         """See miniigd.firewall."""
+        self._templates = {}  # the WAN's index is in them
         batch = _begin()
         self._layout.flush(batch, self._wan)
         pending = []
@@ -117,10 +143,7 @@ class NftFirewall:
 
     def _commit(self, batch):
         """Send the batch; return the handles (8 bytes each) of the rules it made."""
-        # Only the last change is acknowledged: an earlier one's "done" would not mean that the batch was taken.
-        batch.acknowledge(_LAST)
-        end_batch(batch)
-        return self._transact(batch.data)
+        return self._transact(_finish(batch))
 
     def _transact(self, data):
         """Send messages, the last to be acknowledged as _LAST; return the handles of rules that the kernel reports."""
@@ -151,3 +174,56 @@ def _begin():
     batch = Message()
     begin_batch(batch)
     return batch
+
+
+def _finish(batch):
+    """Complete the batch; return its bytes."""
+    # Only the last change is acknowledged: an earlier one's "done" would not mean that the batch was taken.
+    batch.acknowledge(_LAST)
+    end_batch(batch)
+    return batch.data
+
+
+# What a template is built for: values that stand nowhere else in a batch.
+def _model(protocol):
+    model = PortMapping("", 0xA1A2, protocol, 0xB1B2, "197.198.199.200", True, "", 0, 0)
+    model.handle = b"\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8"
+    return model
+
+
+class _Template:
+    """A finished batch, and the offsets in it of everything that differs from mapping to mapping."""
+
+    def __init__(self, data, model):
+        self._data = data
+        self._external_port = _offsets(data, struct.pack(">H", model.external_port))
+        self._internal_port = _offsets(data, struct.pack(">H", model.internal_port))
+        self._internal_client = _offsets(data, ip4_bytes(model.internal_client))
+        self._handle = _offsets(data, model.handle)
+        self._timeout = _offsets(data, struct.pack(">Q", _MODEL_SECONDS * 1000))
+
+    def patch(self, mapping, seconds):
+        """Return the batch (the template's own buffer) for `mapping`."""
+        data = self._data
+        for offset in self._external_port:
+            struct.pack_into(">H", data, offset, mapping.external_port)
+        for offset in self._internal_port:
+            struct.pack_into(">H", data, offset, mapping.internal_port)
+        client = ip4_bytes(mapping.internal_client)
+        for offset in self._internal_client:
+            data[offset:offset + 4] = client
+        for offset in self._handle:
+            data[offset:offset + 8] = mapping.handle or _IN_KERNEL
+        for offset in self._timeout:
+            struct.pack_into(">Q", data, offset, seconds * 1000)
+        return data
+
+
+def _offsets(data, value):
+    """Return every offset at which `value` stands in `data`."""
+    found = []
+    offset = data.find(value)
+    while offset >= 0:
+        found.append(offset)
+        offset = data.find(value, offset + 1)
+    return found
