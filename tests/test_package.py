@@ -1,0 +1,56 @@
+"""The ipk: its form, its members, and that the same sources give the same bytes."""
+
+import io
+import tarfile
+
+from package import ipk, kit
+
+
+def members(data):
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        return {info.name: (info, archive.extractfile(info).read() if info.isfile() else None)
+                for info in archive.getmembers()}
+
+
+def parts():
+    outer = members(ipk.ipk().read_bytes())
+    return outer, members(outer["./control.tar.gz"][1]), members(outer["./data.tar.gz"][1])
+
+
+def test_form_is_what_opkg_takes():
+    outer, control, data = parts()
+    assert [name for name in outer if name != "."] == ["./control.tar.gz", "./data.tar.gz", "./debian-binary"]
+    assert outer["./debian-binary"][1] == b"2.0\n"
+    for info, _ in [*outer.values(), *control.values(), *data.values()]:
+        assert (info.uid, info.gid, info.uname, info.gname) == (0, 0, "", "")
+    fields = dict(line.split(": ", 1) for line in control["./control"][1].decode().splitlines() if line[0] != " ")
+    assert fields["Package"] == "miniigd" and fields["Architecture"] == "mipsel_mips32"
+    assert fields["Provides"] == "miniupnpd" and "Depends" not in fields
+    assert ipk.ipk().name == "miniigd_%s_mipsel_mips32.ipk" % fields["Version"]
+
+
+def test_members_and_modes():
+    _, control, data = parts()
+    assert data["./usr/sbin/miniigd"][0].mode == 0o755
+    assert data["./etc/init.d/miniupnpd"][0].mode == 0o755
+    assert data["./etc/config/upnpd"][0].mode == 0o644
+    for script in ("./postinst", "./prerm", "./postrm"):
+        assert control[script][0].mode == 0o755
+    for conffile in control["./conffiles"][1].decode().split():
+        assert "." + conffile in data
+    assert b"option enabled '0'" in data["./etc/config/upnpd"][1]  # off until switched on
+
+
+def test_same_sources_same_bytes():
+    product = ipk.ipk()
+    first = product.read_bytes()
+    (product.parent / (product.name + ".from")).unlink()
+    assert ipk.ipk().read_bytes() == first
+
+
+def test_second_build_builds_nothing(capfd):
+    ipk.ipk()
+    capfd.readouterr()
+    ipk.ipk()
+    assert capfd.readouterr().out == ""
+    assert kit.BUILD in ipk.ipk().parents
