@@ -7,6 +7,7 @@ Every step checks what it shows; `make run` prints them, the router tests run th
             step()
 """
 
+import contextlib
 import re
 import socket
 import threading
@@ -25,7 +26,8 @@ class Demonstration:
 
     def __init__(self, lab, package):
         self.lab, self.package = lab, package
-        self._servers = []
+        self._servers = []  # threads
+        self._is_ended = threading.Event()
         self.steps = (self.install, self.discover, self.refused_before, self.open_ports, self.exchange, self.list,
                       self.delete, self.refused_after)
 
@@ -41,8 +43,9 @@ class Demonstration:
 
     def close(self):
         """End the LAN host's servers."""
-        for server in self._servers:
-            server.close()
+        self._is_ended.set()
+        for thread in self._servers:
+            thread.join()
         self._servers = []
 
     def install(self):
@@ -121,9 +124,17 @@ class Demonstration:
         """Start the program's servers on the LAN host: they answer in capitals."""
         tcp = self.lab.lan.call(socket.create_server, (LAN_HOST, PORT))
         udp = self.lab.lan.call(_udp_socket, (LAN_HOST, PORT))
-        self._servers += [tcp, udp]
-        for target, server in (_serve_tcp, tcp), (_serve_udp, udp):
-            threading.Thread(target=target, args=(server,), daemon=True).start()
+        for answer, server in (_answer_tcp, tcp), (_answer_udp, udp):
+            thread = threading.Thread(target=self._serve, args=(server, answer), daemon=True)
+            thread.start()
+            self._servers.append(thread)
+
+    def _serve(self, server, answer):
+        server.settimeout(0.2)  # how often to look whether it is over
+        with server:
+            while not self._is_ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    answer(server)
 
     def tcp_exchange(self, port=PORT):
         """One TCP exchange from the WAN host through the router; returns a line about it."""
@@ -184,23 +195,13 @@ def _udp_socket(address):
     return sock
 
 
-def _serve_tcp(server):
-    while True:
-        try:
-            link, _ = server.accept()
-        except OSError:
-            return
-        with link:
-            link.settimeout(_TIMEOUT)
-            link.sendall(link.recv(100).upper())
+def _answer_tcp(server):
+    link, _ = server.accept()
+    with link:
+        link.settimeout(_TIMEOUT)
+        link.sendall(link.recv(100).upper())
 
 
-def _serve_udp(server):
-    while True:
-        try:
-            data, peer = server.recvfrom(100)
-        except TimeoutError:
-            continue
-        except OSError:
-            return
-        server.sendto(data.upper(), peer)
+def _answer_udp(server):
+    data, peer = server.recvfrom(100)
+    server.sendto(data.upper(), peer)

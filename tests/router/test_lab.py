@@ -247,6 +247,19 @@ def test_a_service_that_ignores_sigterm_is_killed(lab, toy):
     assert "sending SIGKILL" in toy.check("logread")
 
 
+@pytest.mark.parametrize("lab", ["wrt"], indirect=True)
+def test_fw3_forwards_what_is_translated_and_nothing_else(lab):
+    rules = lab.router.check("iptables-save")
+    wan = [line for line in rules.splitlines() if line.startswith("-A zone_wan_forward")]
+    assert "--ctstate DNAT" in wan[0] and wan[0].endswith("-j ACCEPT")
+    assert wan[1].endswith("-j reject") and len(wan) == 2
+    assert ":FORWARD DROP" in rules
+    lab.router.check("fw3 reload")
+    assert lab.router.check("iptables-save | grep '^-A'") == "".join(
+        line + "\n" for line in rules.splitlines() if line.startswith("-A"))
+
+
+@pytest.mark.parametrize("lab", ["debian"], indirect=True)
 def test_fw4_includes_snippets_where_firewall4_does(lab):
     router = lab.router
     snippets = {"table-post/20-toy.nft": "chain toy_forward {}\nchain toy_dstnat {}",
