@@ -34,7 +34,8 @@ def run(context, model="debian"):
     with lab.Lab(model) as router:
         demo.Demonstration(router, package).show()
         status = router.router.check("grep -E 'VmRSS|RssAnon|RssFile' /proc/$(pidof miniigd)/status")
-        print("==> It works. Memory of the daemon: " + ", ".join(" ".join(line.split()) for line in status.splitlines()))
+        print("==> It works. Memory of the daemon: " + ", ".join(
+            " ".join(line.split()) for line in status.splitlines()))
         if sys.stdin.isatty() and sys.stdout.isatty():
             print("The router stays up. From another terminal:\n"
                   "  make shell-lan      a shell on the LAN host: try your own client there, e.g. upnpc -m eth0 -s\n"

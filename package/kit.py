@@ -205,7 +205,8 @@ def _download(name, path, target):
         for mirror in _mirrors():
             result = subprocess.run(
                 ["/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=root", "download-file",
-                 mirror.rstrip("/") + "/" + path, str(partial)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                 mirror.rstrip("/") + "/" + path, str(partial)],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True)
             if result.returncode == 0:
                 partial.rename(target)
                 return

@@ -8,7 +8,6 @@ Owns every default. The file is the one that miniupnpd and luci-app-upnp use; op
 
 from . import log
 from .errors import ConfigError
-from .soap import is_digits
 
 PATH = "/etc/config/upnpd"
 
@@ -62,7 +61,7 @@ class Config:
             return
         attribute, default, least, most = _OPTIONS[name]
         if least is not None:
-            if not (is_digits(value.encode()) and len(value) <= 10 and least <= int(value) <= most):
+            if not (value.encode().isdigit() and len(value) <= 10 and least <= int(value) <= most):
                 log.warning("%s: option %s is '%s', not a number from %d to %d; using %d"
                             % (self.path, name, value, least, most, default))
                 return
@@ -113,8 +112,14 @@ def _split(line, number):
     words = []
     word = None
     quote = ""
+    is_escaped = False
     for character in line:
-        if quote:
+        if is_escaped:
+            is_escaped = False
+            word = (word or "") + character
+        elif character == "\\" and quote != "'":
+            is_escaped = True  # uci writes an apostrophe as '\''
+        elif quote:
             if character == quote:
                 quote = ""
             else:
@@ -178,6 +183,8 @@ def read_file(config):
     except OSError:
         log.warning("%s cannot be read; using the defaults" % config.path)
         return
+    except ValueError:
+        raise ConfigError("%s is not text in UTF-8" % config.path)
     try:
         options = parse_uci(text)
     except ConfigError as error:

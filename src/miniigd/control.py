@@ -35,7 +35,7 @@ class Control:
     def _check_host(self, request):
         # A web page can make a browser post to a name that leads here (DNS rebinding); a UPnP client uses the
         # address that it was told.
-        host = request.headers.get(b"host")
+        host = request.header(b"host")
         if host is not None and host.partition(b":")[0] != self._lan_address.encode():
             raise HTTPError(403)
 
@@ -55,7 +55,7 @@ class Control:
                 break
         else:
             raise HTTPError(404)
-        name = soap.parse_action(request.headers.get(b"soapaction", b""))
+        name = soap.parse_action(request.header(b"soapaction") or b"")
         if name is None:
             raise HTTPError(400)  # also keeps simple cross-site posts of a browser out
         try:

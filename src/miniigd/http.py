@@ -32,13 +32,26 @@ class HTTPError(Exception):
 
 
 class Request:
-    """A request: `method` and `path` as text, `headers` by lower-case name (bytes), `body` as bytes."""
+    """A request: `method` and `path` as text, `body` as bytes; see `header`."""
 
-    def __init__(self, method, path, headers, body):
+    def __init__(self, method, path, head):
         self.method = method
         self.path = path
-        self.headers = headers
-        self.body = body
+        self.body = b""
+        self._head = head
+        self._lower = head.lower()
+
+    def header(self, name):
+        """Return the value (bytes) of the first header of that lower-case name (bytes), or None.
+
+        Looked up when asked for: clients send many headers, and few of them matter.
+        """
+        start = self._lower.find(b"\n" + name + b":")
+        if start < 0:
+            return None
+        start += len(name) + 2
+        end = self._head.find(b"\n", start)
+        return (self._head[start:] if end < 0 else self._head[start:end]).strip()
 
 
 class RequestReader:
@@ -46,7 +59,8 @@ class RequestReader:
 
     def __init__(self):
         self._buffer = bytearray()
-        self._head = None  # (method, path, headers, length of the body) once the head is complete
+        self._request = None  # once its head is complete
+        self._length = 0  # of its body
         self.wants_continue = False  # the client waits for "100 Continue" before it sends the body
 
     def receive(self, data):
@@ -55,16 +69,15 @@ class RequestReader:
 
     def next_request(self):
         """Return the next complete Request, or None; HTTPError when it cannot become one."""
-        if self._head is None and not self._read_head():
+        if self._request is None and not self._read_head():
             return None
-        method, path, headers, length = self._head
-        if len(self._buffer) < length:
+        if len(self._buffer) < self._length:
             return None
-        body = bytes(self._buffer[:length])
-        self._buffer[:length] = b""
-        self._head = None
+        request, self._request = self._request, None
+        request.body = bytes(self._buffer[:self._length])
+        self._buffer[:self._length] = b""
         self.wants_continue = False
-        return Request(method, path, headers, body)
+        return request
 
     def _read_head(self):
         end, behind = _head_end(self._buffer)
@@ -74,19 +87,14 @@ class RequestReader:
             return False
         if end > MAX_HEAD:
             raise HTTPError(431)
-        lines = bytes(self._buffer[:end]).split(b"\n")
+        head = bytes(self._buffer[:end])
         self._buffer[:behind] = b""
-        method, path = _request_line(lines[0])
-        headers = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(b":")
-            if not colon:
-                raise HTTPError(400)
-            headers[name.strip().lower()] = value.strip()
-        length = _body_length(method, headers)
-        self._head = (method, path, headers, length)
-        self.wants_continue = (length > len(self._buffer)
-                               and headers.get(b"expect", b"").lower() == b"100-continue")
+        method, path = _request_line(head.partition(b"\n")[0])
+        request = Request(method, path, head)
+        self._length = _body_length(request)
+        self._request = request
+        self.wants_continue = (self._length > len(self._buffer)
+                               and (request.header(b"expect") or b"").lower() == b"100-continue")
         return True
 
 
@@ -113,12 +121,12 @@ def _request_line(line):
         raise HTTPError(400)
 
 
-def _body_length(method, headers):
-    if b"transfer-encoding" in headers:
+def _body_length(request):
+    if request.header(b"transfer-encoding") is not None:
         raise HTTPError(501)
-    value = headers.get(b"content-length")
+    value = request.header(b"content-length")
     if value is None:
-        if method == "POST":
+        if request.method == "POST":
             raise HTTPError(411)
         return 0
     if not value.isdigit():

@@ -60,6 +60,11 @@ class Interfaces:
                 return interface
         raise KeyError(name)
 
+    def forget(self):
+        """Forget what is known: what is gone does not show in the answers to `requests`."""
+        for interface in self._interfaces:
+            interface.clear()
+
     def requests(self):
         """Return the messages that ask for the present state: one for each interface, then one for all addresses.
 
@@ -92,13 +97,16 @@ class Interfaces:
         return is_changed
 
     def _link(self, message_type, datagram, start, end):
-        _, _, _, index, flags, _ = struct.unpack_from("@BBHiII", datagram, start)
+        family, _, _, index, flags, _ = struct.unpack_from("@BBHiII", datagram, start)
+        if family:
+            return False  # a bridge reports on one of its ports
         name, mac = None, b""
         for kind, begin, stop in attributes(datagram, start + 16, end):
             if kind == _IFLA_IFNAME:
                 name = bytes(datagram[begin:stop - 1])
             elif kind == _IFLA_ADDRESS:
                 mac = bytes(datagram[begin:stop])
+        is_changed = False
         for interface in self._interfaces:
             if interface.name.encode() == name and message_type == _NEWLINK:
                 before = (interface.index, interface.is_up)
@@ -106,11 +114,11 @@ class Interfaces:
                     interface.clear()
                 interface.index, interface.mac = index, mac
                 interface.is_up = flags & (_IFF_UP | _IFF_RUNNING) == _IFF_UP | _IFF_RUNNING
-                return before != (interface.index, interface.is_up)
-            if interface.index == index:  # deleted, or renamed to something else
+                is_changed |= before != (interface.index, interface.is_up)
+            elif interface.index == index:  # deleted, or renamed to something else
                 interface.clear()
-                return True
-        return False
+                is_changed = True
+        return is_changed
 
     def _address(self, message_type, datagram, start, end):
         _, length, _, _, index = struct.unpack_from("@BBBBI", datagram, start)

@@ -98,7 +98,8 @@ class Loop:
         ready = select_ms(self._selector, timeout_ms)
         self._tick()
         for key, events in ready:
-            self._guard(key.data, (events,))
+            if self._selector.get_map().get(key.fd) is key:  # not unregistered by one before it
+                self._guard(key.data, (events,))
         due = [timer for timer in self._timers if timer.when_ms <= self.now_ms]
         for timer in due:
             if timer in self._timers:  # not cancelled by one before it

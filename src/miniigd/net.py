@@ -218,7 +218,11 @@ class NetlinkChannel:
     """A netlink socket of `protocol`: `transact` asks and returns the answers, `listen` hears the `groups`."""
 
     def __init__(self, protocol, groups=0):
-        self._sock = netlink_socket(protocol, groups)
+        try:
+            self._sock = netlink_socket(protocol, groups)
+        except OSError as error:
+            raise FirewallError("netlink: the kernel lacks protocol %d (errno %d)" % (protocol, error.errno),
+                                error.errno)
 
     def transact(self, data, is_answered):
         """Send messages, return the datagrams that answer, up to the one for which `is_answered(datagram)` is true.

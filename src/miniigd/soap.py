@@ -12,7 +12,7 @@ Raises UPnPError; any other exception is a bug.
 
 from .compat import const, ip4_bytes
 from .errors import TEXTS, UPnPError
-from .xml import XMLError, element_end, escape, open_element, skip_prolog, unescape
+from .xml import Reader, XMLError, escape, unescape
 
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
 _MAX_DESCRIPTION = const(63)  # bytes; miniupnpc's buffer for it has 64
@@ -49,52 +49,55 @@ def parse_call(body, action_name):
     UPnPError 402 when it cannot be read, 401 when another action is called in it.
     """
     try:
-        element = open_element(body, skip_prolog(body))
-        if element is None or element.name != b"Envelope":
+        reader = Reader(body)
+        if reader.open() != b"Envelope":
             raise XMLError("no Envelope")
-        element = open_element(body, element.start)
-        if element is not None and element.name == b"Header":
-            element = open_element(body, element_end(body, element)[1])
-        if element is None or element.name != b"Body":
+        name = reader.open()
+        if name == b"Header":
+            reader.text()
+            name = reader.open()
+        if name != b"Body":
             raise XMLError("no Body")
-        element = open_element(body, element.start)
-        if element is None:
+        name = reader.open()
+        if name is None:
             raise XMLError("empty Body")
-        if element.name != action_name.encode():
+        if name != action_name.encode():
             raise UPnPError(401, "header and body name different actions")
-        return {} if element.empty else _parse_arguments(body, element.start)
+        return {} if reader.is_empty else _read_arguments(reader)
     except XMLError as error:
         raise UPnPError(402, error.args[0])
 
 
-def _parse_arguments(body, position):
+def _read_arguments(reader):
     arguments = {}
-    for _ in range(_MAX_ARGUMENTS):
-        element = open_element(body, position)
-        if element is None:
+    for _ in range(_MAX_ARGUMENTS + 1):
+        name = reader.open()
+        if name is None:
             return arguments
-        end, position = element_end(body, element)
-        arguments[element.name] = unescape(body[element.start:end])
+        arguments[name] = unescape(reader.text())
     raise XMLError("too many arguments")
 
 
 def bind(service, action, raw):
     """Return the typed values of `raw` in the order of the action's table; UPnPError 402 or 716."""
+    if action.readers is None:
+        action.readers = [_reader(service, name, variable) for name, variable in action.arguments_in]
     values = []
-    for name, variable_name in action.arguments_in:
-        value = raw.get(name.encode())
+    for name, reader in action.readers:
+        value = raw.get(name)
         if value is None and name not in _OPTIONAL:
-            raise UPnPError(402, "%s is missing" % name)
-        reader = _READERS.get(name)
-        if reader is not None:
-            values.append(reader(value or b""))
-        else:
-            values.append(_READ_TYPE[service.variable(variable_name).data_type](value))
+            raise UPnPError(402, "%s is missing" % name.decode())
+        values.append(reader(value or b""))
     return values
 
 
+def _reader(service, name, variable):
+    """Return (the argument's name as bytes, the function that reads its value)."""
+    return name.encode(), _READERS.get(name) or _READ_TYPE[service.variable(variable).data_type]
+
+
 # Left out by clients in the wild (KTorrent): read as if it were empty.
-_OPTIONAL = ("NewRemoteHost",)
+_OPTIONAL = (b"NewRemoteHost",)
 
 
 def _read_ui2(value):
@@ -109,17 +112,9 @@ def _read_number(value, largest):
     value = value.strip()
     if not value:
         return 0  # some clients send an empty element for 0
-    if len(value) > _MAX_DIGITS or not is_digits(value) or int(value) > largest:
+    if len(value) > _MAX_DIGITS or not value.isdigit() or int(value) > largest:
         raise UPnPError(402, "a number is out of range")
     return int(value)
-
-
-def is_digits(value):
-    """True when `value` is ASCII digits alone; int() would take more."""
-    for byte in value:
-        if not 0x30 <= byte <= 0x39:
-            return False
-    return len(value) > 0
 
 
 def _read_boolean(value):
@@ -192,9 +187,16 @@ def _read_description(value):
             value = value[:-1]  # cut in the middle of a character
     else:
         return ""
-    if min(value) >= 0x20 and 0x7F not in value:
+    if min(value) >= 0x20 and max(value) < 0x7F:
         return text
-    return "".join([c if c >= " " and c != "\x7f" else " " for c in text])
+    return "".join([c if _is_printed(c) else " " for c in text])
+
+
+def _is_printed(character):
+    """True for what XML allows and a terminal prints; MicroPython also decodes what is no character, or overlong."""
+    code = ord(character)
+    return (0x20 <= code < 0xD800 and code != 0x7F or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000
+            ) and chr(code) == character
 
 
 _READERS = {

@@ -14,7 +14,7 @@ from .mapping import MappingTable
 from .net import NetlinkChannel
 from .wan import Wan
 
-_FIREWALL_RETRY_MS = const(5000)
+_RETRY_MS = const(5000)  # when the kernel did not do what it was asked
 
 
 def main(arguments):
@@ -61,6 +61,8 @@ class Supervisor:
         self._gateway = Gateway(MappingTable(), _make_firewall(settings.firewall), self._wan)
         self._wan_index = 0  # the one that the firewall's rules were made for
         self._lans = []
+        self._retry = None  # Timer
+        self._firewall_retry = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
         self._reports = NetlinkChannel(interfaces.PROTOCOL, interfaces.GROUPS)
@@ -75,7 +77,7 @@ class Supervisor:
         self._loop.at_end_of_turn = self._arm_expiry
         self._reports.listen(self._loop, self._on_report)
         log.info("miniigd %s started" % VERSION)
-        self._open_firewall()
+        self._project()
         self._open_lans()
         self._follow()
         gc.collect()
@@ -91,6 +93,7 @@ class Supervisor:
 
     def _ask_interfaces(self):
         """Learn the present state of the interfaces."""
+        self._interfaces.forget()
         channel = NetlinkChannel(interfaces.PROTOCOL)
         for message in self._interfaces.requests():
             for datagram in channel.transact(message, interfaces.is_answered):
@@ -100,40 +103,45 @@ class Supervisor:
     def _on_report(self, datagram):
         """The kernel reports a change of an interface; None: reports were lost."""
         if datagram is None:
-            self._ask_interfaces()
-            self._follow()
+            self._look_again()
         elif self._interfaces.receive(datagram):
             self._follow()
+
+    def _look_again(self):
+        """Learn the interfaces anew, and make everything agree with them."""
+        self._loop.cancel(self._retry)
+        try:
+            self._ask_interfaces()
+        except FirewallError as error:
+            log.error(error.args[0])
+            self._retry = self._loop.call_later(_RETRY_MS, self._look_again)
+            return
+        self._follow()
 
     def _follow(self):
         """Make everything agree with the interfaces' present state."""
         if self._wan.update(self._loop.now):
             log.info("external address: %s" % (self._wan.address or "none"))
         if self._wan.index and self._wan.index != self._wan_index:
-            self._wan_index = self._wan.index
-            self._sync()
+            self._project()
         for lan in self._lans:
             lan.update()
 
     def _refresh(self):
         """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
-        self._ask_interfaces()
-        self._open_firewall()
-        self._follow()
+        self._wan_index = 0
+        self._look_again()
 
-    def _open_firewall(self):
+    def _project(self):
+        """Find the firewall and make it hold exactly the table's mappings; try again later if it cannot."""
+        self._loop.cancel(self._firewall_retry)
         try:
             self._gateway.firewall.open(self._wan)
-            self._sync()
-        except FirewallError as error:
-            log.error(error.args[0])
-            self._loop.call_later(_FIREWALL_RETRY_MS, self._open_firewall)
-
-    def _sync(self):
-        try:
             self._gateway.sync(self._loop.now)
+            self._wan_index = self._wan.index
         except FirewallError as error:
             log.error(error.args[0])
+            self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)
 
     def _arm_expiry(self):
         """Have a timer run when the next lease ends."""

@@ -1,7 +1,10 @@
 """The little XML that UPnP needs: escape text, and walk through the elements of a small document.
 
-    element = open_element(data, skip_prolog(data))   # the root's start tag
-    value = unescape(element_text(data, element))
+    reader = Reader(b"<a><b>1 &lt; 2</b></a>")
+    reader.open()                    # b"a"
+    reader.open()                    # b"b"
+    unescape(reader.text())          # b"1 < 2"
+    reader.open()                    # None: the end of <a>
 
 Raises XMLError; any other exception is a bug. No entities but XML's own five and character references, no DOCTYPE.
 """
@@ -9,22 +12,11 @@ Raises XMLError; any other exception is a bug. No entities but XML's own five an
 from .compat import const
 
 _MAX_NAME = const(128)  # bytes of a tag's name with its prefix; UPnP's longest is 33
-_MAX_ATTRIBUTES = const(512)  # bytes from a tag's name to its end; namespaces are the longest attributes met
-_SPACE = b" \t\r\n"
+_MAX_TAGS = const(96)  # in a document; a call with 8 arguments has 25
 
 
 class XMLError(Exception):
     """The document is not XML that UPnP allows; the first argument says where it broke."""
-
-
-class Element:
-    """A start tag: `name` without prefix, `tag` as written, `start` the offset behind it, `empty` for <name/>."""
-
-    def __init__(self, name, tag, start, empty):
-        self.name = name
-        self.tag = tag
-        self.start = start
-        self.empty = empty
 
 
 def escape(text):
@@ -44,7 +36,7 @@ _ENTITIES = {b"lt": b"<", b"gt": b">", b"amp": b"&", b"quot": b'"', b"apos": b"'
 
 
 def unescape(data):
-    """Return the bytes that `data` stands for; an ampersand that starts no reference is kept (miniupnpc sends those)."""
+    """Return the bytes that `data` stands for; a lone ampersand is kept (miniupnpc sends those)."""
     if b"&" not in data:
         return data
     pieces = data.split(b"&")
@@ -74,63 +66,73 @@ def _reference(name):
         return None
 
 
-def skip_space(data, position):
-    """Return the offset of the next byte that is no white space."""
-    end = len(data)
-    while position < end and data[position] in _SPACE:
-        position += 1
-    return position
+class Reader:
+    """Walks through the tags of a document; see the module's text for the order of calls.
 
+    Splitting at every < is done by the runtime in one go, which is much faster than looking at bytes one by one.
+    """
 
-def skip_prolog(data):
-    """Return the offset of the root element: behind white space, a byte order mark, <?...?> and comments."""
-    position = 3 if data[:3] == b"\xef\xbb\xbf" else 0
-    while True:
-        position = skip_space(data, position)
-        if data[position:position + 2] == b"<?":
-            end = data.find(b"?>", position)
-        elif data[position:position + 4] == b"<!--":
-            end = data.find(b"-->", position) + 1
-        elif data[position:position + 2] == b"<!":
-            raise XMLError("DOCTYPE")
-        else:
-            return position
-        if end <= 0:
-            raise XMLError("unfinished prolog")
-        position = end + 2
+    def __init__(self, data):
+        self._pieces = data.split(b"<", _MAX_TAGS)  # each begins with a tag's inside
+        self._position = 0
+        self._tag = b""  # of the start tag we are at, with its prefix
+        self._text = b""  # behind it
+        self.is_empty = False  # <name/>
+        before = self._pieces[0]
+        if before and before.strip() not in (b"", b"\xef\xbb\xbf"):  # a byte order mark is allowed
+            raise XMLError("text before the first tag")
+        if len(self._pieces) > _MAX_TAGS:
+            raise XMLError("too many tags")
 
+    def _next(self):
+        self._position += 1
+        if self._position >= len(self._pieces):
+            raise XMLError("unfinished document")
+        return self._pieces[self._position]
 
-def open_element(data, position):
-    """Return the Element whose start tag is at `position`, white space before it allowed; None at an end tag."""
-    position = skip_space(data, position)
-    if data[position:position + 1] != b"<":
-        raise XMLError("no tag at %d" % position)
-    if data[position + 1:position + 2] == b"/":
-        return None
-    end = data.find(b">", position, position + _MAX_NAME + _MAX_ATTRIBUTES)
-    if end < 0:
-        raise XMLError("unfinished tag at %d" % position)
-    inside = data[position + 1:end]
-    empty = inside[-1:] == b"/"
-    if empty:
-        inside = inside[:-1]
-    words = inside.split(None, 1)
-    if not words or len(words[0]) > _MAX_NAME or inside[:1] in (b"!", b"?", b" "):
-        raise XMLError("no name at %d" % position)
-    tag = words[0]
-    name = tag[tag.find(b":") + 1:]
-    return Element(name, tag, end + 1, empty)
+    def open(self):
+        """Go on to the next start tag; return its name without prefix (bytes), or None when an end tag comes first."""
+        while True:
+            piece = self._next()
+            first = piece[:1]
+            if first == b"/":
+                return None
+            if first == b"!":
+                self._skip_comment(piece)
+            elif first == b"?":
+                if b"?>" not in piece:
+                    raise XMLError("unfinished <?")
+            else:
+                return self._start_tag(piece)
 
+    def _skip_comment(self, piece):
+        if piece[:3] != b"!--":
+            raise XMLError("DOCTYPE or CDATA")
+        while b"-->" not in piece:
+            piece = self._next()
 
-def element_end(data, element):
-    """Return (offset of the end tag of `element`, offset behind it), for an element without one of its own name in it."""
-    if element.empty:
-        return element.start, element.start
-    closing = b"</" + element.tag
-    end = data.find(closing, element.start)
-    while end >= 0:
-        behind = skip_space(data, end + len(closing))
-        if data[behind:behind + 1] == b">":
-            return end, behind + 1
-        end = data.find(closing, behind)
-    raise XMLError("no end of an element")
+    def _start_tag(self, piece):
+        inside, end, self._text = piece.partition(b">")
+        self.is_empty = inside[-1:] == b"/"
+        if self.is_empty:
+            inside = inside[:-1]
+        words = inside.split(None, 1)
+        if not end or not words or not inside.startswith(words[0]) or len(words[0]) > _MAX_NAME:
+            raise XMLError("a tag without end or name")
+        self._tag = words[0]
+        return self._tag[self._tag.find(b":") + 1:]
+
+    def text(self):
+        """Return the bytes up to the end tag of the element just opened, raw, and go on behind it.
+
+        What looks like tags inside is text too: clients are known to send a raw < there.
+        """
+        if self.is_empty:
+            return b""
+        text = self._text
+        closing = b"/" + self._tag
+        while True:
+            piece = self._next()
+            if piece.startswith(closing) and piece[len(closing):].lstrip()[:1] == b">":
+                return text
+            text += b"<" + piece

@@ -1,4 +1,4 @@
-"""The daemon from its package on the router, asked by real sockets on the LAN and tried by real packets from the WAN."""
+"""The daemon from its package on the router: asked by real sockets on the LAN, tried by real packets from the WAN."""
 
 import re
 import socket

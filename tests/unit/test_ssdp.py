@@ -6,7 +6,8 @@ TARGETS = [("upnp:rootdevice", "uuid:1::upnp:rootdevice"), ("urn:x:1", "uuid:1::
 
 # As sent by real clients: header order, case, spaces, quotes and the final empty line differ.
 SEARCHES = (
-    (b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nST: urn:x:1\r\nMAN: "ssdp:discover"\r\nMX: 2\r\n\r\n', "urn:x:1"),
+    (b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nST: urn:x:1\r\nMAN: "ssdp:discover"\r\nMX: 2\r\n\r\n',
+     "urn:x:1"),
     (b"M-SEARCH * HTTP/1.1\r\nST:upnp:rootdevice\r\nMX:3\r\nMAN:\"ssdp:discover\"\r\n\r\n\r\n", "upnp:rootdevice"),
     (b"M-SEARCH * HTTP/1.1\r\nMAN:ssdp:discover\r\nMX:10\r\nST:ssdp:all\r\n", "ssdp:all"),
     (b"m-search * HTTP/1.1\nst:   urn:x:1  \nMan: \"ssdp:discover\"", "urn:x:1"),

@@ -6,6 +6,7 @@
     sync(mappings, now)                  hold exactly these, in this order, whatever was there before
     close()                              remove everything
 
-Each raises FirewallError when the kernel did not do it; then nothing has changed. A back end decides nothing.
+Each raises FirewallError when the kernel did not do it; then nothing has changed (a sync may have done a part: it is
+to be called again). A back end decides nothing.
 A mapping is let through FORWARD (and translated in PREROUTING); INPUT is never touched.
 """

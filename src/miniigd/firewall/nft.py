@@ -64,21 +64,38 @@ class NftFirewall:
     def _has_table(self):
         return self._has(nft_fw4.ask_table, nft_fw4.TABLE)
 
+    def _check_open(self):
+        if self._layout is None:
+            raise FirewallError("nftables: there is no place for mappings yet", errno.ENODEV)
+
     def add(self, mapping, replaced, seconds):
         """See miniigd.firewall."""
-        if replaced is None and not mapping.remote_host:
-            handles = self._transact(self._template(True, mapping.protocol).patch(mapping, seconds))
-        else:
+        self._check_open()
+        if replaced is not None and replaced.handle is not None:
+            try:
+                self._replace(mapping, replaced, seconds)
+                return
+            except FirewallError as error:
+                if error.args[1] != errno.ENOENT:
+                    raise
+            self.remove(replaced)  # somebody else took a part of it away: begin anew
+        if mapping.remote_host:
             batch = _begin()
-            self._layout.add(batch, mapping, replaced, seconds, self._wan)
+            self._layout.add(batch, mapping, None, seconds, self._wan)
             handles = self._commit(batch)
-        if handles:
-            mapping.handle = handles[0]
         else:
-            mapping.handle = _IN_KERNEL if replaced is None or replaced.handle is None else replaced.handle
+            handles = self._transact(self._template(True, mapping.protocol).patch(mapping, seconds))
+        mapping.handle = handles[0] if handles else _IN_KERNEL
+
+    def _replace(self, mapping, replaced, seconds):
+        batch = _begin()
+        self._layout.add(batch, mapping, replaced, seconds, self._wan)
+        handles = self._commit(batch)
+        mapping.handle = handles[0] if handles else replaced.handle
 
     def remove(self, mapping):
         """See miniigd.firewall."""
+        self._check_open()
         try:
             if mapping.remote_host:
                 self._delete(self._layout.DELETIONS, mapping)
@@ -117,6 +134,7 @@ class NftFirewall:
 
     def sync(self, mappings, now):
         """See miniigd.firewall."""
+        self._check_open()
         self._templates = {}  # the WAN's index is in them
         batch = _begin()
         self._layout.flush(batch, self._wan)
@@ -186,7 +204,7 @@ def _finish(batch):
 
 # What a template is built for: values that stand nowhere else in a batch.
 def _model(protocol):
-    model = PortMapping("", 0xA1A2, protocol, 0xB1B2, "197.198.199.200", True, "", 0, 0)
+    model = PortMapping("", 0xA1A2, protocol, 0xB1B2, "201.202.203.204", True, "", 0, 0)
     model.handle = b"\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8"
     return model
 

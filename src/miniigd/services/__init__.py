@@ -53,6 +53,7 @@ class Action:
         self.function = function
         self.arguments_in = arguments_in
         self.arguments_out = arguments_out
+        self.readers = None  # kept by soap.bind
 
 
 class Context:

@@ -1,4 +1,7 @@
-"""WANCommonInterfaceConfig:1: what kind of link the WAN is, and its traffic. upnpc takes no gateway for one that lacks it."""
+"""WANCommonInterfaceConfig:1: what kind of link the WAN is, and its traffic.
+
+upnpc takes nothing for a gateway that lacks this service.
+"""
 
 from . import Action, Service, Variable
 

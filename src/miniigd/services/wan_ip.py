@@ -27,21 +27,19 @@ def get_external_ip_address(context, arguments):
 
 def add_port_mapping(context, arguments):
     """Open a port or renew a mapping: 2.4.17; 402, 501, 606, 716, 718, 728."""
-    (remote_host, external_port, protocol, internal_port, internal_client, enabled, description,
-     lease_duration) = arguments
+    (_, external_port, protocol, internal_port, internal_client, enabled, description, lease_duration) = arguments
     if external_port == 0:
         raise UPnPError(716)
     if internal_port == 0:
         raise UPnPError(402)
-    context.gateway.add(context.caller, context.now, remote_host, external_port, protocol, internal_port,
-                        internal_client or context.caller, enabled, description, lease_duration)
+    context.gateway.add(context.caller, context.now, _remote_host(context, arguments), external_port, protocol,
+                        internal_port, internal_client or context.caller, enabled, description, lease_duration)
     return ()
 
 
 def delete_port_mapping(context, arguments):
     """Close a port: 2.4.18; 402, 501, 606, 714."""
-    remote_host, external_port, protocol = arguments
-    context.gateway.delete(context.caller, remote_host, external_port, protocol)
+    context.gateway.delete(context.caller, _remote_host(context, arguments), arguments[1], arguments[2])
     return ()
 
 
@@ -53,10 +51,15 @@ def get_generic_port_mapping_entry(context, arguments):
 
 def get_specific_port_mapping_entry(context, arguments):
     """Return the details of a mapping: 2.4.14; 402, 714."""
-    mapping = context.gateway.table.find(arguments[0], arguments[1], arguments[2])
+    mapping = context.gateway.table.find(_remote_host(context, arguments), arguments[1], arguments[2])
     if mapping is None:
         raise UPnPError(714)
     return _details(mapping, context.now)
+
+
+def _remote_host(context, arguments):
+    """Return the remote host of a call. Our own external address stands for any: upnp-port-forward sends that."""
+    return "" if arguments[0] == context.gateway.wan.address else arguments[0]
 
 
 def _details(mapping, now):

@@ -1,0 +1,30 @@
+"""miniigd.errors: the table of codes is fit for a fault, and the exceptions carry what their readers take."""
+
+from miniigd.errors import TEXTS, ConfigError, FirewallError, UPnPError
+
+
+def test_every_code_has_a_text_that_needs_no_escaping():
+    # Clients refuse a fault with an empty description.
+    for code in (401, 402, 501, 606, 713, 714, 715, 716, 718, 728):
+        assert TEXTS[code]
+        for character in TEXTS[code]:
+            assert " " <= character <= "~" and character not in "<>&\"", TEXTS[code]
+
+
+def test_a_upnp_error_has_a_code_and_a_reason():
+    error = UPnPError(718, "it belongs to 192.168.1.9")
+    assert (error.code, error.reason, error.args) == (718, "it belongs to 192.168.1.9", error.args)
+    assert error.args[0] == 718
+    assert UPnPError(714).reason == ""
+
+
+def test_the_first_argument_of_the_others_says_why():
+    assert FirewallError("no table", 2).args == ("no table", 2)
+    assert ConfigError("-L needs a value").args[0] == "-L needs a value"
+
+
+def test_they_are_kinds_of_their_own():
+    for kind in (UPnPError, FirewallError, ConfigError):
+        assert issubclass(kind, Exception)
+        for other in (UPnPError, FirewallError, ConfigError, OSError, ValueError):
+            assert kind is other or not issubclass(kind, other)

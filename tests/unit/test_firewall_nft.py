@@ -1,0 +1,279 @@
+"""miniigd.firewall.nft: which batches go to the kernel, and what becomes of its answers and refusals."""
+
+import errno
+import struct
+
+from helpers import Output, nft_messages, raised, values
+from miniigd import log
+from miniigd.errors import FirewallError
+from miniigd.firewall.nft import NftFirewall
+from miniigd.mapping import PortMapping
+
+ERROR, BEGIN, END = 2, 0x10, 0x11
+GETTABLE, GETCHAIN, NEWRULE, DELRULE, GETSET = 0xA01, 0xA04, 0xA06, 0xA08, 0xA0A
+NEWSETELEM, DELSETELEM = 0xA0C, 0xA0E
+ACK, ECHO = 0x4, 0x8
+
+
+NAME = {GETTABLE: 1, GETCHAIN: 3, GETSET: 2}  # the attribute that says what is asked for
+
+
+class _Wan:
+    def __init__(self):
+        self.index = 4
+        self.name = "wan"
+
+
+class _Kernel:
+    """Stands in for the channel: takes what is sent, answers as the kernel does; `failures` are met one by one."""
+
+    def __init__(self, names=(b"fw4\0", b"upnp_prerouting\0", b"upnp_open\0", b"upnp_open_from\0")):
+        self.names = names
+        self.sent = []  # decoded, one list for each transaction
+        self.failures = []  # an errno for each transaction to come, 0: it is taken
+        self._handle = 41
+
+    def transact(self, data, is_answered):
+        found = nft_messages(bytes(data))
+        self.sent.append(found)
+        failure = self.failures.pop(0) if self.failures else 0
+        answers = []
+        for kind, flags, sequence, _, attributes in found:
+            if kind in NAME and attributes[NAME[kind]] not in self.names:
+                failure = errno.ENOENT
+            if kind == NEWRULE and flags & ECHO and not failure:
+                self._handle += 1
+                answers.append(_rule(self._handle))
+            if flags & ACK:
+                answers.append(struct.pack("@IHHIIi", 36, ERROR, 0, sequence, 0, -failure) + bytes(16))
+        assert [is_answered(answer) for answer in answers] == [False] * (len(answers) - 1) + [True]
+        return answers
+
+    def kinds(self):
+        """Return the types of the messages of the last transaction."""
+        return [one[0] for one in self.sent[-1]]
+
+
+def _rule(handle):
+    value = struct.pack("@HH4s", 8, 1, b"fw4\0") + struct.pack("@HH", 12, 3) + struct.pack(">Q", handle)
+    return struct.pack("@IHHII", 20 + len(value), NEWRULE, 0, 0, 0) + b"\1\0\0\0" + value
+
+
+def _opened(names=None):
+    kernel = _Kernel() if names is None else _Kernel(names)
+    firewall = NftFirewall(kernel)
+    with Output(log):
+        firewall.open(_Wan())
+    return firewall, kernel
+
+
+def _mapping(port=8000, protocol="TCP", remote_host="", client="192.168.1.2", internal_port=None):
+    return PortMapping(remote_host, port, protocol, internal_port or port, client, True, "", 60, 160)
+
+
+def test_firewall4_s_table_is_used_where_it_is():
+    firewall, kernel = _opened()
+    assert [sent[0][0] for sent in kernel.sent] == [GETCHAIN, GETSET, GETSET]
+    firewall.add(_mapping(), None, 60)
+    assert kernel.sent[-1][1][4][1] == b"fw4\0"
+
+
+def test_a_table_of_our_own_where_there_is_no_firewall4():
+    firewall, kernel = _opened(())
+    mapping = _mapping()
+    firewall.sync([], 100)
+    firewall.add(mapping, None, 60)
+    assert kernel.kinds() == [BEGIN, NEWSETELEM, END]
+    assert kernel.sent[-1][1][4][1] == b"miniigd\0"
+    assert mapping.handle is not None
+    firewall.add(_mapping(), mapping, 60)
+    assert kernel.kinds() == [BEGIN, DELSETELEM, NEWSETELEM, END]
+    firewall.remove(mapping)
+    assert kernel.kinds() == [BEGIN, DELSETELEM, END]
+    assert mapping.handle is None
+
+
+def test_without_our_snippets_the_remedy_is_named():
+    for names in ((b"fw4\0",), (b"fw4\0", b"upnp_open\0", b"upnp_open_from\0"), (b"fw4\0", b"upnp_prerouting\0")):
+        firewall = NftFirewall(_Kernel(names))
+        error = raised(FirewallError, firewall.open, _Wan())
+        assert "fw4 reload" in error.args[0]
+        assert "upnp_" in error.args[0] or "set" in error.args[0]
+
+
+def test_before_it_could_be_opened_every_change_is_refused():
+    kernel = _Kernel((b"fw4\0",))
+    firewall = NftFirewall(kernel)
+    raised(FirewallError, firewall.open, _Wan())
+    count = len(kernel.sent)
+    raised(FirewallError, firewall.add, _mapping(), None, 60)
+    raised(FirewallError, firewall.remove, _mapping())
+    raised(FirewallError, firewall.sync, [], 100)
+    firewall.close()
+    assert len(kernel.sent) == count
+
+
+def test_other_refusals_of_the_first_question_are_not_taken_for_an_absence():
+    kernel = _Kernel()
+    kernel.failures = [errno.EPERM]
+    assert raised(FirewallError, NftFirewall(kernel).open, _Wan()).args[1] == errno.EPERM
+
+
+def test_a_mapping_is_opened_in_one_batch_and_its_handle_kept():
+    firewall, kernel = _opened()
+    mapping = _mapping()
+    firewall.add(mapping, None, 60)
+    assert kernel.kinds() == [BEGIN, NEWRULE, NEWSETELEM, END]
+    assert mapping.handle == struct.pack(">Q", 42)
+    # the last change is acknowledged, nothing else
+    assert [one[1] & ACK for one in kernel.sent[-1]] == [0, 0, ACK, 0]
+
+
+def _key(one):
+    return values(dict(values(values(one[4][3])[0][1]))[1])[0][1]
+
+
+def _timeout(one):
+    return struct.unpack(">Q", dict(values(values(one[4][3])[0][1]))[4])[0]
+
+
+def test_batches_differ_in_the_mapping_only():
+    firewall, kernel = _opened()
+    for protocol, number in (("TCP", 6), ("UDP", 17), ("TCP", 6), ("UDP", 17)):
+        for port, client, internal_port, seconds in (
+                (8000, "192.168.1.2", 8000, 60), (1024, "10.0.0.255", 65535, 604800), (65535, "172.16.255.1", 1024, 1)):
+            firewall.add(_mapping(port, protocol, "", client, internal_port), None, seconds)
+            raw = bytes([int(part) for part in client.split(".")])
+            key = struct.pack(">B3xH2x4sH2x", number, port, raw, internal_port)
+            assert _key(kernel.sent[-1][2]) == key
+            assert _timeout(kernel.sent[-1][2]) == seconds * 1000
+            rule = kernel.sent[-1][1][4][4]
+            for part in (bytes([number]), struct.pack(">H", port), raw, struct.pack(">H", internal_port)):
+                assert part in rule
+            mapping = _mapping(port, protocol, "", client, internal_port)
+            mapping.handle = struct.pack(">Q", port)
+            firewall.remove(mapping)
+            assert kernel.sent[-1][1][4][3] == struct.pack(">Q", port)
+            assert _key(kernel.sent[-1][2]) == key
+
+
+def test_a_mapping_with_a_remote_host():
+    firewall, kernel = _opened()
+    mapping = _mapping(remote_host="11.0.0.1")
+    firewall.add(mapping, None, 60)
+    assert kernel.kinds() == [BEGIN, NEWRULE, NEWSETELEM, END]
+    assert kernel.sent[-1][2][4][2] == b"upnp_open_from\0"
+    assert mapping.handle == struct.pack(">Q", 42)
+    firewall.remove(mapping)
+    assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, END]
+    assert _key(kernel.sent[-1][2])[:4] == b"\x0b\0\0\1"
+
+
+def test_a_renewal_keeps_the_handle():
+    firewall, kernel = _opened()
+    first, second, third = _mapping(), _mapping(), _mapping(internal_port=9000)
+    firewall.add(first, None, 60)
+    firewall.add(second, first, 90)
+    assert kernel.kinds() == [BEGIN, DELSETELEM, NEWSETELEM, END]
+    assert second.handle == first.handle
+    firewall.add(third, second, 90)
+    assert kernel.kinds() == [BEGIN, DELSETELEM, NEWRULE, NEWSETELEM, END]
+    assert third.handle == struct.pack(">Q", 43)
+
+
+def test_one_that_was_disabled_before_is_opened():
+    firewall, kernel = _opened()
+    mapping = _mapping()
+    firewall.add(mapping, _mapping(), 60)
+    assert kernel.kinds() == [BEGIN, NEWRULE, NEWSETELEM, END]
+    assert mapping.handle == struct.pack(">Q", 42)
+
+
+def test_a_refusal_of_the_kernel_is_a_firewall_error():
+    firewall, kernel = _opened()
+    mapping, replaced = _mapping(), _mapping()
+    kernel.failures = [errno.ENOMEM]
+    assert raised(FirewallError, firewall.add, mapping, None, 60).args[1] == errno.ENOMEM
+    assert mapping.handle is None
+    firewall.add(replaced, None, 60)
+    handle = replaced.handle
+    for function, arguments in ((firewall.add, (mapping, replaced, 60)), (firewall.remove, (replaced,)),
+                                (firewall.sync, ([replaced], 100)), (firewall.close, ())):
+        kernel.failures = [errno.EBUSY]
+        assert raised(FirewallError, function, *arguments).args[1] == errno.EBUSY
+        assert replaced.handle == handle and mapping.handle is None
+
+
+def test_what_is_left_of_a_mapping_is_removed():
+    firewall, kernel = _opened()
+    for remote_host in ("", "11.0.0.1"):
+        mapping = _mapping(remote_host=remote_host)
+        firewall.add(mapping, None, 60)
+        kernel.sent = []
+        kernel.failures = [errno.ENOENT, 0, errno.ENOENT]  # its time was up: the element is gone already
+        firewall.remove(mapping)
+        assert [[one[0] for one in sent][1:-1] for sent in kernel.sent] == [
+            [DELRULE, DELSETELEM], [DELRULE], [DELSETELEM]]
+        assert mapping.handle is None
+    mapping = _mapping()
+    kernel.failures = [errno.ENOENT, errno.EPERM]
+    raised(FirewallError, firewall.remove, mapping)
+
+
+def test_sync_is_one_batch_with_a_flush_in_front():
+    firewall, kernel = _opened()
+    mappings = [_mapping(8000), _mapping(8001, "UDP"), _mapping(8002, remote_host="11.0.0.1")]
+    firewall.sync(mappings, 100)
+    assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM] + [NEWRULE, NEWSETELEM] * 3 + [END]
+    assert [mapping.handle for mapping in mappings] == [struct.pack(">Q", handle) for handle in (42, 43, 44)]
+    assert [_timeout(one) for one in kernel.sent[-1] if one[0] == NEWSETELEM] == [60000] * 3
+
+
+def test_sync_gives_a_lease_that_has_just_ended_a_second():
+    firewall, kernel = _opened()
+    firewall.sync([_mapping()], 1000)
+    assert _timeout(kernel.sent[-1][5]) == 1000
+
+
+def test_sync_of_many_goes_in_pieces_with_one_flush():
+    firewall, kernel = _opened()
+    for count in (23, 24, 25, 100):
+        kernel.sent = []
+        mappings = [_mapping(2000 + index) for index in range(count)]
+        firewall.sync(mappings, 100)
+        kinds = [one[0] for sent in kernel.sent for one in sent]
+        assert kinds.count(NEWRULE) == kinds.count(NEWSETELEM) == count
+        assert kinds.count(DELRULE) == 1
+        assert len(set([mapping.handle for mapping in mappings])) == count
+
+
+def test_after_a_sync_the_wan_s_new_index_is_used():
+    kernel = _Kernel()
+    firewall, wan = NftFirewall(kernel), _Wan()
+    with Output(log):
+        firewall.open(wan)
+    firewall.add(_mapping(), None, 60)
+    assert struct.pack("@I", 4) in kernel.sent[-1][1][4][4]
+    wan.index = 0x1234
+    firewall.sync([], 100)
+    firewall.add(_mapping(), None, 60)
+    assert struct.pack("@I", 0x1234) in kernel.sent[-1][1][4][4]
+
+
+def test_close_empties_chain_and_sets():
+    firewall, kernel = _opened()
+    firewall.close()
+    assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM, END]
+    assert 3 not in kernel.sent[-1][1][4]
+
+
+def test_a_renewal_of_what_somebody_took_away_begins_anew():
+    firewall, kernel = _opened()
+    first, second = _mapping(), _mapping(internal_port=9000)
+    firewall.add(first, None, 60)
+    kernel.sent = []
+    kernel.failures = [errno.ENOENT, errno.ENOENT, errno.ENOENT, 0, 0]  # the rule is gone, the element is there
+    firewall.add(second, first, 90)
+    assert [[one[0] for one in sent][1:-1] for sent in kernel.sent] == [
+        [DELSETELEM, NEWRULE, NEWSETELEM], [DELRULE, DELSETELEM], [DELRULE], [DELSETELEM], [NEWRULE, NEWSETELEM]]
+    assert first.handle is None and second.handle == struct.pack(">Q", 43)

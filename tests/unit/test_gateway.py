@@ -1,0 +1,193 @@
+"""miniigd.gateway: policy, table and firewall in this order; a refusal of any of them leaves everything as it was."""
+
+from helpers import Output, raised
+from miniigd import log
+from miniigd.errors import FirewallError, UPnPError
+from miniigd.firewall.memory import MemoryFirewall
+from miniigd.gateway import MAX_LEASE, Gateway
+from miniigd.interfaces import Interface
+from miniigd.mapping import MappingTable
+from miniigd.wan import Wan
+
+HOST, OTHER = "192.168.1.2", "192.168.1.3"
+
+
+def _gateway():
+    return Gateway(MappingTable(), MemoryFirewall(), Wan(Interface("wan"), 0, 0))
+
+
+def _add(gateway, caller=HOST, now=100, remote_host="", external_port=8000, protocol="TCP", internal_port=8000,
+         client=HOST, enabled=True, description="web", lease=60):
+    with Output(log) as output:
+        gateway.add(caller, now, remote_host, external_port, protocol, internal_port, client, enabled, description,
+                    lease)
+    return output.text()
+
+
+def _code(function, *arguments, **named):
+    with Output(log):
+        try:
+            function(*arguments, **named)
+        except UPnPError as error:
+            return error.code
+    return None
+
+
+def _state(gateway):
+    return list(gateway.table), list(gateway.firewall.open_mappings)
+
+
+def test_a_port_is_opened():
+    gateway = _gateway()
+    text = _add(gateway)
+    mapping = gateway.table.find("", 8000, "TCP")
+    assert (mapping.internal_client, mapping.internal_port) == (HOST, 8000)
+    assert (mapping.enabled, mapping.description) == (True, "web")
+    assert (mapping.lease_duration, mapping.expires) == (60, 160)
+    assert gateway.firewall.open_mappings == [(mapping, 60)]
+    assert text == "miniigd: info: opened TCP 8000 -> 192.168.1.2:8000 for 60 s: web\n"
+
+
+def test_a_renewal_keeps_the_place_and_restarts_the_lease():
+    gateway = _gateway()
+    for port in (8000, 8001, 8002):
+        _add(gateway, external_port=port)
+    assert "renewed" in _add(gateway, now=130, external_port=8001, internal_port=9000, lease=90, description="new")
+    assert [mapping.external_port for mapping in gateway.table] == [8000, 8001, 8002]
+    mapping = gateway.table.at(1)
+    assert (mapping.internal_port, mapping.expires, mapping.description) == (9000, 220, "new")
+    assert gateway.firewall.open_mappings[1] == (mapping, 90)
+    assert len(gateway.firewall.open_mappings) == 3
+
+
+def test_a_lease_without_end_is_closed_after_a_week():
+    assert MAX_LEASE == 7 * 24 * 3600
+    gateway = _gateway()
+    _add(gateway, lease=0)
+    mapping = gateway.table.at(0)
+    assert (mapping.lease_duration, mapping.expires, mapping.remaining(200)) == (0, 100 + MAX_LEASE, 0)
+    assert gateway.firewall.open_mappings == [(mapping, MAX_LEASE)]
+
+
+def test_a_lease_is_capped():
+    for lease in (MAX_LEASE, MAX_LEASE + 1, 3600000, 4294967295):
+        gateway = _gateway()
+        _add(gateway, lease=lease)
+        mapping = gateway.table.at(0)
+        assert (mapping.lease_duration, mapping.expires) == (MAX_LEASE, 100 + MAX_LEASE)
+        assert mapping.remaining(100) == MAX_LEASE
+
+
+def test_each_refusal_leaves_everything_as_it_was():
+    gateway = _gateway()
+    _add(gateway)
+    before = _state(gateway)
+    for code, named in (
+            (606, {"client": OTHER}), (606, {"caller": OTHER}), (606, {"external_port": 80}),
+            (606, {"internal_port": 1023}), (606, {"client": "8.8.8.8"}),
+            (718, {"caller": OTHER, "client": OTHER}),
+            (718, {"caller": OTHER, "client": OTHER, "remote_host": "11.0.0.1"}),
+            # who may not have it at all is told so before he learns whose it is
+            (606, {"caller": OTHER, "client": OTHER, "internal_port": 22})):
+        assert _code(_add, gateway, **named) == code, named
+        assert _state(gateway) == before
+
+
+def test_a_refusal_is_logged_with_who_asked_and_why():
+    gateway = _gateway()
+    with Output(log) as output:
+        raised(UPnPError, gateway.add, HOST, 100, "", 80, "TCP", 80, HOST, True, "", 60)
+    assert "refused TCP 80 -> 192.168.1.2:80 to 192.168.1.2: ports below 1024" in output.text()
+
+
+def test_501_leaves_the_table_untouched():
+    gateway = _gateway()
+    _add(gateway)
+    _add(gateway, external_port=8001)
+    before = _state(gateway)
+    gateway.firewall.failure = FirewallError("told to", 12)
+    assert _code(_add, gateway, external_port=9000) == 501
+    assert _code(_add, gateway, lease=600) == 501
+    assert _code(_add, gateway, enabled=False) == 501
+    assert _code(gateway.delete, HOST, "", 8000, "TCP") == 501
+    assert _state(gateway) == before
+    assert gateway.table.at(0).expires == 160
+    with Output(log) as output:
+        raised(UPnPError, gateway.add, HOST, 100, "", 9000, "TCP", 9000, HOST, True, "", 60)
+        raised(UPnPError, gateway.delete, HOST, "", 8000, "TCP")
+    assert output.text().count("told to") == 2
+    gateway.firewall.failure = None
+    assert _code(_add, gateway, external_port=9000) is None
+    assert len(gateway.table) == 3
+
+
+def test_a_disabled_mapping_is_in_the_table_only():
+    gateway = _gateway()
+    _add(gateway, enabled=False)
+    assert len(gateway.table) == 1 and gateway.firewall.open_mappings == []
+    _add(gateway, enabled=False, lease=90)
+    assert len(gateway.table) == 1 and gateway.firewall.open_mappings == []
+    _add(gateway)
+    assert gateway.firewall.open_mappings == [(gateway.table.at(0), 60)]
+    _add(gateway, enabled=False)
+    assert gateway.firewall.open_mappings == []
+    assert _code(gateway.delete, HOST, "", 8000, "TCP") is None
+    assert len(gateway.table) == 0
+
+
+def test_a_port_is_closed_by_its_owner_only():
+    gateway = _gateway()
+    _add(gateway)
+    before = _state(gateway)
+    assert _code(gateway.delete, OTHER, "", 8000, "TCP") == 606
+    assert _code(gateway.delete, HOST, "", 8000, "UDP") == 714
+    assert _code(gateway.delete, HOST, "", 8001, "TCP") == 714
+    assert _code(gateway.delete, HOST, "11.0.0.1", 8000, "TCP") == 714
+    assert _state(gateway) == before
+    assert _code(gateway.delete, HOST, "", 8000, "TCP") is None
+    assert _state(gateway) == ([], [])
+    assert _code(gateway.delete, HOST, "", 8000, "TCP") == 714
+
+
+def test_what_is_closed_can_be_opened_by_another():
+    gateway = _gateway()
+    _add(gateway)
+    assert _code(_add, gateway, caller=OTHER, client=OTHER) == 718
+    _code(gateway.delete, HOST, "", 8000, "TCP")
+    assert _code(_add, gateway, caller=OTHER, client=OTHER) is None
+
+
+def test_leases_end():
+    gateway = _gateway()
+    for port, lease in ((8000, 60), (8001, 30), (8002, 90)):
+        _add(gateway, external_port=port, lease=lease)
+    with Output(log) as output:
+        assert gateway.expire(129) == 130
+        assert gateway.expire(130) == 160
+        assert [mapping.external_port for mapping in gateway.table] == [8000, 8002]
+        assert [entry[0].external_port for entry in gateway.firewall.open_mappings] == [8000, 8002]
+        assert gateway.expire(10 ** 6) is None
+    assert _state(gateway) == ([], [])
+    assert output.text().count("its lease ended") == 3
+
+
+def test_a_lease_ends_even_if_the_firewall_fails():
+    gateway = _gateway()
+    _add(gateway)
+    gateway.firewall.failure = FirewallError("told to", 12)
+    with Output(log) as output:
+        assert gateway.expire(160) is None
+    assert len(gateway.table) == 0
+    assert "told to" in output.text()
+
+
+def test_sync_gives_the_firewall_what_is_enabled():
+    gateway = _gateway()
+    _add(gateway)
+    _add(gateway, external_port=8001, enabled=False)
+    _add(gateway, external_port=8002)
+    gateway.firewall.open_mappings = []
+    gateway.sync(110)
+    assert [(entry[0].external_port, entry[1]) for entry in gateway.firewall.open_mappings] == [(8000, 50), (8002, 50)]
+    gateway.firewall.failure = FirewallError("told to", 12)
+    raised(FirewallError, gateway.sync, 110)

@@ -1,0 +1,226 @@
+"""miniigd.lan: a device on the loopback interface: announced, found, read, called; it follows its address."""
+
+import errno
+import socket
+
+from helpers import Clock, Output, lacks_multicast
+from miniigd import description, http, log, ssdp
+from miniigd.compat import IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes
+from miniigd.firewall.memory import MemoryFirewall
+from miniigd.gateway import Gateway
+from miniigd.interfaces import Interface
+from miniigd.lan import Lan
+from miniigd.loop import Loop
+from miniigd.mapping import MappingTable
+from miniigd.wan import Wan
+
+UUID = "6d696e69-6967-8001-8000-000102030405"
+PORT, CLIENT_PORT = 17561, 17562
+LOCATION = b"LOCATION: http://127.0.0.1:%d/rootDesc.xml" % PORT
+
+
+def _interface():
+    interface = Interface("lo")
+    interface.index, interface.is_up, interface.addresses = 1, True, [("127.0.0.1", 8)]
+    return interface
+
+
+def _lan(interface, loop, port=PORT):
+    gateway = Gateway(MappingTable(), MemoryFirewall(), Wan(Interface("wan"), 0, 0))
+    return Lan(loop, interface, port, UUID, gateway, 900)
+
+
+def _udp(port, source="127.0.0.1"):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(address(source, port))
+    sock.setsockopt(0, IP_MULTICAST_IF, ip4_bytes("127.0.0.1"))
+    sock.setblocking(False)
+    return sock
+
+
+def _member():
+    """Return a socket that hears the announcements."""
+    sock = _udp(ssdp.PORT, "0.0.0.0")
+    sock.setsockopt(0, IP_ADD_MEMBERSHIP, ip4_bytes(ssdp.GROUP) + ip4_bytes("127.0.0.1"))
+    return sock
+
+
+def _heard(sock, loop):
+    """Return the datagrams of ours that arrived meanwhile."""
+    for _ in range(100):  # a datagram a turn, and it hears its own announcements too
+        loop.turn(0)
+    found = []
+    while True:
+        try:
+            data = sock.recv(2000)
+        except OSError as error:
+            assert error.errno == errno.EAGAIN
+            return found
+        if UUID[19:].encode() in data:
+            found.append(data)
+
+
+def _kinds(datagrams):
+    """Return "b" for each goodbye and "a" for each announcement."""
+    kinds = {b"ssdp:byebye": "b", b"ssdp:alive": "a"}
+    return "".join([kinds[one.partition(b"\r\nNTS: ")[2].partition(b"\r\n")[0]] for one in datagrams])
+
+
+def test_it_is_announced_twice_then_regularly_and_says_goodbye():
+    if lacks_multicast():
+        return
+    count = len(description.targets(UUID))
+    with Clock() as clock, Output(log) as output:
+        loop, member = Loop(), _member()
+        lan = _lan(_interface(), loop)
+        lan.update()
+        first = _heard(member, loop)
+        assert _kinds(first) == "b" * count + "a" * count
+        for target, usn in description.targets(UUID):
+            assert len([1 for one in first if b"\r\nNT: %s\r\n" % target.encode() in one
+                        and b"\r\nUSN: %s\r\n" % usn.encode() in one]) == 2
+        for one in first[count:]:
+            assert LOCATION in one.split(b"\r\n")
+        clock.ms += 250
+        assert _kinds(_heard(member, loop)) == "a" * count
+        clock.ms += 250
+        assert _heard(member, loop) == []
+        for _ in range(3):
+            clock.ms += 900000
+            assert _kinds(_heard(member, loop)) == "a" * count
+        lan.close()
+        assert _kinds(_heard(member, loop)) == "b" * count
+        clock.ms += 10000000
+        assert _heard(member, loop) == []
+        member.close()
+    assert "serving lo on 127.0.0.1 port %d" % PORT in output.text()
+
+
+def test_searches_are_answered_at_once():
+    if lacks_multicast():
+        return
+    with Output(log):
+        loop, client = Loop(), _udp(CLIENT_PORT)
+        lan = _lan(_interface(), loop)
+        lan.update()
+        for target in ("upnp:rootdevice", "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
+                       "urn:schemas-upnp-org:service:WANIPConnection:1", "uuid:" + UUID):
+            client.sendto(b"M-SEARCH * HTTP/1.1\r\nST: %s\r\nMAN: \"ssdp:discover\"\r\nMX: 5\r\n\r\n" % target.encode(),
+                          address(ssdp.GROUP, ssdp.PORT))
+            answers = _heard(client, loop)
+            assert len(answers) == 1, target
+            lines = answers[0].split(b"\r\n")
+            assert lines[0] == b"HTTP/1.1 200 OK"
+            assert LOCATION in lines and b"ST: " + target.encode() in lines
+        client.sendto(b"M-SEARCH * HTTP/1.1\r\nST: ssdp:all\r\n\r\n", address(ssdp.GROUP, ssdp.PORT))
+        assert len(_heard(client, loop)) == len(description.targets(UUID))
+        for datagram in (b"M-SEARCH * HTTP/1.1\r\nST: urn:x:1\r\n\r\n", b"\0" * 1000, b"",
+                         b"NOTIFY * HTTP/1.1\r\n\r\n"):
+            client.sendto(datagram, address(ssdp.GROUP, ssdp.PORT))
+            assert _heard(client, loop) == []
+        lan.close()
+        client.close()
+
+
+def _get(loop, path, port=PORT):
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    client.connect(address("127.0.0.1", port))
+    client.send(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (path, port))
+    client.setblocking(False)
+    data = b""
+    for _ in range(200):
+        loop.turn(1)
+        try:
+            piece = client.recv(65536)
+        except OSError as error:
+            assert error.errno == errno.EAGAIN
+            continue
+        if not piece:
+            break
+        data += piece
+    client.close()
+    loop.turn(0)
+    return data
+
+
+def test_the_location_leads_to_the_description():
+    if lacks_multicast():
+        return
+    with Output(log):
+        loop = Loop()
+        lan = _lan(_interface(), loop)
+        lan.update()
+        document = description.document(UUID, "http://127.0.0.1/")
+        assert _get(loop, b"/rootDesc.xml") == http.reply_head(200, len(document)) + document
+        assert _get(loop, b"/nothing").startswith(b"HTTP/1.1 404 ")
+        lan.close()
+
+
+def test_it_follows_the_address():
+    if lacks_multicast():
+        return
+    with Output(log) as output:
+        loop, interface, member = Loop(), Interface("lo"), _member()
+        lan = _lan(interface, loop)
+        lan.update()
+        assert _heard(member, loop) == []
+        interface.index, interface.addresses = 1, [("127.0.0.1", 8)]
+        lan.update()  # the link is down
+        assert _heard(member, loop) == []
+        interface.is_up = True
+        lan.update()
+        assert len(_heard(member, loop)) == 2 * len(description.targets(UUID))
+        lan.update()
+        assert _heard(member, loop) == []
+        interface.addresses = [("127.0.0.3", 8)]
+        lan.update()
+        heard = _heard(member, loop)
+        assert b"LOCATION: http://127.0.0.3:%d/rootDesc.xml" % PORT in heard[-1].split(b"\r\n")
+        interface.clear()
+        lan.update()
+        assert _kinds(_heard(member, loop)) == "b" * len(description.targets(UUID))
+        lan.close()
+        assert _heard(member, loop) == []
+        member.close()
+    assert output.text().count("serving lo on ") == 2
+
+
+def test_what_cannot_be_served_is_tried_again():
+    if lacks_multicast():
+        return
+    with Clock() as clock, Output(log) as output:
+        loop = Loop()
+        taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address("127.0.0.1", PORT))
+        taken.listen(1)
+        lan = _lan(_interface(), loop)
+        lan.update()
+        assert "is another UPnP daemon running?" in output.text()
+        assert "serving lo on" not in output.text()
+        clock.ms += 4999
+        loop.turn(0)
+        taken.close()
+        assert "serving lo on" not in output.text()
+        clock.ms += 1
+        loop.turn(0)
+        assert "serving lo on 127.0.0.1" in output.text()
+        lan.close()
+        clock.ms += 100000
+        loop.turn(0)
+    assert output.text().count("serving lo on ") == 1
+
+
+def test_an_interface_that_goes_while_it_waits_is_left_alone():
+    with Clock() as clock, Output(log) as output:
+        loop, interface = Loop(), _interface()
+        interface.name = "gone0"
+        lan = _lan(interface, loop)
+        lan.update()
+        interface.clear()
+        lan.update()
+        clock.ms += 5000
+        loop.turn(0)
+        lan.close()
+    assert output.text().count("\n") == 1

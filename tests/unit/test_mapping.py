@@ -1,0 +1,189 @@
+"""miniigd.mapping: identity, order, conflict and expiry of the one table."""
+
+from helpers import raised
+from miniigd import mapping as mapping_module
+from miniigd.errors import UPnPError
+from miniigd.mapping import MappingTable, PortMapping
+
+HOST, OTHER = "192.168.1.2", "192.168.1.3"
+
+
+def _mapping(port, protocol="TCP", client=HOST, remote_host="", lease=60, expires=160, description=""):
+    return PortMapping(remote_host, port, protocol, port, client, True, description, lease, expires)
+
+
+def _put(table, mapping):
+    replaced = table.plan(mapping)
+    table.commit(mapping, replaced)
+    return replaced
+
+
+def test_an_empty_table():
+    table = MappingTable()
+    assert len(table) == 0
+    assert list(table) == []
+    assert table.next_expiry is None
+    assert table.expired(10 ** 9) == []
+    assert table.find("", 8000, "TCP") is None
+    assert raised(UPnPError, table.at, 0).code == 713
+
+
+def test_the_order_is_that_of_making():
+    table = MappingTable()
+    ports = [9000, 8000, 1024, 65535, 30001, 3000]
+    for port in ports:
+        assert _put(table, _mapping(port)) is None
+    assert [mapping.external_port for mapping in table] == ports
+    assert [table.at(index).external_port for index in range(len(table))] == ports
+    for index in (6, 7, 65535, -1):
+        assert raised(UPnPError, table.at, index).code == 713
+
+
+def test_plan_changes_nothing():
+    table = MappingTable()
+    table.plan(_mapping(8000))
+    assert len(table) == 0 and table.find("", 8000, "TCP") is None
+
+
+def test_port_protocol_and_remote_host_are_the_identity():
+    table = MappingTable()
+    made = [_mapping(8000), _mapping(8000, "UDP"), _mapping(8000, remote_host="11.0.0.1"), _mapping(8001),
+            _mapping(8000, remote_host="11.0.0.2")]
+    for mapping in made:
+        assert _put(table, mapping) is None
+    for mapping in made:
+        assert table.find(mapping.remote_host, mapping.external_port, mapping.protocol) is mapping
+    assert table.find("11.0.0.1", 8001, "TCP") is None
+    assert table.find("11.0.0.1", 8000, "UDP") is None
+    assert table.find("11.0.0.3", 8000, "TCP") is None
+
+
+def test_a_renewed_mapping_keeps_its_place():
+    table = MappingTable()
+    for port in (8000, 8001, 8002):
+        _put(table, _mapping(port))
+    before = table.find("", 8001, "TCP")
+    renewal = _mapping(8001, description="new", expires=500)
+    assert _put(table, renewal) is before
+    assert [mapping.external_port for mapping in table] == [8000, 8001, 8002]
+    assert table.at(1) is renewal and table.find("", 8001, "TCP") is renewal
+    assert len(table) == 3
+
+
+def test_another_client_gets_718_whatever_the_remote_hosts():
+    table = MappingTable()
+    _put(table, _mapping(8000))
+    _put(table, _mapping(8001, remote_host="11.0.0.1"))
+    for mapping in (_mapping(8000, client=OTHER), _mapping(8000, client=OTHER, remote_host="11.0.0.1"),
+                    _mapping(8001, client=OTHER), _mapping(8001, client=OTHER, remote_host="11.0.0.2")):
+        error = raised(UPnPError, table.plan, mapping)
+        assert error.code == 718
+        assert HOST in error.reason
+    assert table.plan(_mapping(8000, "UDP", OTHER)) is None
+    table.remove(table.find("", 8000, "TCP"))
+    assert table.plan(_mapping(8000, client=OTHER)) is None
+
+
+def test_removal_in_every_order_leaves_the_siblings():
+    hosts = ("", "11.0.0.1", "11.0.0.2")
+    for first, second in ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)):
+        table = MappingTable()
+        made = [_mapping(8000, remote_host=host) for host in hosts]
+        for mapping in made:
+            _put(table, mapping)
+        table.remove(made[first])
+        assert table.find(hosts[first], 8000, "TCP") is None
+        assert table.find(hosts[second], 8000, "TCP") is made[second]
+        table.remove(made[second])
+        left = made[3 - first - second]
+        assert list(table) == [left]
+        assert table.find(left.remote_host, 8000, "TCP") is left
+        table.remove(left)
+        assert len(table) == 0
+        assert table.plan(_mapping(8000, client=OTHER)) is None
+
+
+def test_renewal_among_siblings():
+    table = MappingTable()
+    for host in ("", "11.0.0.1", "11.0.0.2"):
+        _put(table, _mapping(8000, remote_host=host))
+    for host in ("11.0.0.1", "", "11.0.0.2", "11.0.0.1"):
+        renewal = _mapping(8000, remote_host=host)
+        _put(table, renewal)
+        assert table.find(host, 8000, "TCP") is renewal
+    assert [mapping.remote_host for mapping in table] == ["", "11.0.0.1", "11.0.0.2"]
+    for host in ("", "11.0.0.1", "11.0.0.2"):
+        assert table.find(host, 8000, "TCP") is not None
+
+
+def test_ports_do_not_match_by_prefix():
+    table = MappingTable()
+    for port in (3000, 30001, 300):
+        _put(table, _mapping(port))
+    table.remove(table.find("", 3000, "TCP"))
+    assert [mapping.external_port for mapping in table] == [30001, 300]
+
+
+def test_leases_end_at_their_second():
+    table = MappingTable()
+    for port, expires in ((8000, 160), (8001, 120), (8002, 200)):
+        _put(table, _mapping(port, expires=expires))
+    assert table.next_expiry == 120
+    assert table.expired(119) == []
+    ended = table.expired(120)
+    assert [mapping.external_port for mapping in ended] == [8001]
+    assert table.next_expiry == 160
+    table.remove(ended[0])
+    assert [mapping.external_port for mapping in table.expired(10 ** 9)] == [8000, 8002]
+    assert table.next_expiry is None
+
+
+def test_a_renewal_moves_the_end():
+    table = MappingTable()
+    _put(table, _mapping(8000, expires=120))
+    _put(table, _mapping(8000, expires=300))
+    assert table.next_expiry <= 300
+    assert table.expired(299) == []
+    assert table.next_expiry == 300
+
+
+def test_no_mapping_ends_before_next_expiry_says():
+    table = MappingTable()
+    for port, expires in ((8000, 500), (8001, 300), (8002, 400)):
+        _put(table, _mapping(port, expires=expires))
+        assert table.next_expiry == min([mapping.expires for mapping in table])
+
+
+def test_what_is_left_of_a_lease():
+    mapping = _mapping(8000, lease=60, expires=160)
+    for now, left in ((100, 60), (101, 59), (159, 1), (160, 1), (200, 1)):
+        assert mapping.remaining(now) == left
+    assert _mapping(8000, lease=0, expires=160).remaining(100) == 0
+
+
+def test_a_full_table_takes_renewals_only():
+    assert mapping_module.MAX_MAPPINGS == 10000
+    table = MappingTable()
+    _put(table, _mapping(8000))
+    table._mappings.extend([None] * (mapping_module.MAX_MAPPINGS - 1))
+    assert raised(UPnPError, table.plan, _mapping(8001)).code == 728
+    assert raised(UPnPError, table.plan, _mapping(8000, remote_host="11.0.0.1")).code == 728
+    assert table.plan(_mapping(8000)) is table.at(0)
+    table._mappings.pop()
+    assert table.plan(_mapping(8001)) is None
+
+
+def test_many_mappings_are_all_found():
+    table = MappingTable()
+    for port in range(2000, 2300):
+        _put(table, _mapping(port, "TCP" if port % 2 else "UDP"))
+    for port in range(2000, 2300, 3):
+        table.remove(table.find("", port, "TCP" if port % 2 else "UDP"))
+    for port in range(2000, 2300):
+        found = table.find("", port, "TCP" if port % 2 else "UDP")
+        assert (found is None) == ((port - 2000) % 3 == 0)
+        assert table.find("", port, "UDP" if port % 2 else "TCP") is None
+
+
+def test_a_mapping_as_text():
+    assert str(_mapping(8000)) == "TCP 8000 -> 192.168.1.2:8000"

@@ -1,0 +1,503 @@
+"""miniigd.net: real sockets on the loopback interface, with a loop turned by hand. Runs as root (SO_BINDTODEVICE)."""
+
+import errno
+import socket
+import struct
+
+from helpers import Clock, Output, lacks_multicast, raised
+from miniigd import log, netlink
+from miniigd.compat import IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, split_address
+from miniigd.errors import FirewallError
+from miniigd.interfaces import Interface
+from miniigd.loop import EVENT_READ, Loop
+from miniigd.net import HttpServer, MulticastSocket, NetlinkChannel
+
+PORT, GROUP, GROUP_PORT, CLIENT_PORT = 17520, "239.255.77.77", 17551, 17552
+
+
+def _interface(prefix=8, name="lo"):
+    interface = Interface(name)
+    interface.index, interface.is_up, interface.addresses = 1, True, [("127.0.0.1", prefix)]
+    return interface
+
+
+def _turn(loop, count=5):
+    for _ in range(count):
+        loop.turn(0)
+
+
+class _Served:
+    """A server that answers with `reply`; what it was asked is in `requests`."""
+
+    def __init__(self, reply=b"HTTP/1.1 200 OK\r\n\r\nhello", prefix=8):
+        self.loop = Loop()
+        self.requests = []
+        self.reply = reply
+        self.port = PORT
+        while True:
+            try:
+                self.server = HttpServer(self.loop, _interface(prefix), self.port, self._respond)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or self.port == PORT + 20:
+                    raise
+                self.port += 1
+
+    def _respond(self, request, peer):
+        self.requests.append((request.method, request.path, request.body, peer))
+        if self.reply is None:
+            raise ValueError("of this test")
+        return self.reply
+
+    def connect(self, source="127.0.0.1"):
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.bind(address(source, 0))
+        client.connect(address("127.0.0.1", self.port))
+        client.setblocking(False)
+        _turn(self.loop)
+        return client
+
+    def send(self, client, data):
+        client.send(data)
+        _turn(self.loop)
+
+    def read(self, client, turns=200):
+        """Return (what came, is the connection closed?)."""
+        data = b""
+        for _ in range(turns):
+            self.loop.turn(1)
+            try:
+                piece = client.recv(65536)
+            except OSError as error:
+                if error.errno != errno.EAGAIN:
+                    return data, True
+                if data:
+                    return data, False
+                continue
+            if not piece:
+                return data, True
+            data += piece
+        return data, False
+
+    def close(self, *clients):
+        for client in clients:
+            client.close()
+        _turn(self.loop)
+        self.server.close()
+
+
+def test_a_request_is_answered_and_the_connection_ends():
+    served = _Served()
+    client = served.connect()
+    served.send(client, b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nab")
+    assert served.read(client) == (b"HTTP/1.1 200 OK\r\n\r\nhello", True)
+    assert served.requests == [("POST", "/a", b"ab", "127.0.0.1")]
+    served.close(client)
+
+
+def test_a_request_in_pieces():
+    served = _Served()
+    client = served.connect()
+    for byte in b"GET /a HTTP/1.1\r\nHost: b\r\n\r\n":
+        assert served.requests == []
+        served.send(client, bytes([byte]))
+    assert served.read(client)[0] == b"HTTP/1.1 200 OK\r\n\r\nhello"
+    assert served.requests == [("GET", "/a", b"", "127.0.0.1")]
+    served.close(client)
+
+
+def test_several_clients_at_once():
+    served = _Served()
+    clients = [served.connect() for _ in range(4)]
+    for client in clients:
+        served.send(client, b"GET /a HT")
+    for client in reversed(clients):
+        served.send(client, b"TP/1.0\r\n\r\n")
+    for client in clients:
+        assert served.read(client) == (served.reply, True)
+    served.close(*clients)
+
+
+def test_a_client_that_waits_for_100_continue_is_told_once():
+    served = _Served()
+    client = served.connect()
+    served.send(client, b"POST /a HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert served.read(client) == (b"HTTP/1.1 100 Continue\r\n\r\n", False)
+    served.send(client, b"a")
+    assert served.read(client, 10) == (b"", False)
+    served.send(client, b"b")
+    assert served.read(client) == (served.reply, True)
+    served.close(client)
+
+
+def test_what_is_no_request_is_answered_with_its_status():
+    for data, status in ((b"nonsense\r\n\r\n", b"400"), (b"POST / HTTP/1.1\r\n\r\n", b"411"), (b"x" * 5000, b"431")):
+        served = _Served()
+        client = served.connect()
+        served.send(client, data)
+        answer, is_closed = served.read(client)
+        assert answer.startswith(b"HTTP/1.1 " + status) and is_closed
+        assert served.requests == []
+        served.close(client)
+
+
+def test_only_one_request_of_a_connection_is_served():
+    served = _Served()
+    client = served.connect()
+    served.send(client, b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
+    served.send(client, b"GET /c HTTP/1.1\r\n\r\n")
+    assert served.read(client) == (served.reply, True)
+    assert [path for _, path, _, _ in served.requests] == ["/a"]
+    served.close(client)
+
+
+class _Slow:
+    """A socket of a slow network: takes a few bytes, then wants to be asked again."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._is_full = False
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def send(self, data):
+        self._is_full = not self._is_full
+        if not self._is_full:
+            raise OSError(errno.EAGAIN, "of this test")
+        return self._sock.send(bytes(data[:7]))
+
+
+def test_an_answer_goes_out_as_the_network_takes_it():
+    served = _Served(b"0123456789" * 10)
+    client = served.connect()
+    connection = served.server._connections[0]
+    connection._sock = _Slow(connection._sock)
+    served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
+    assert served.read(client) == (served.reply, True)
+    assert len(served.requests) == 1
+    served.close(client)
+
+
+def test_a_long_answer_arrives_whole():
+    served = _Served(b"0123456789abcdef" * 65536)
+    client = served.connect()
+    served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
+    position = 0
+    for _ in range(20000):
+        served.loop.turn(0)
+        try:
+            piece = client.recv(65536)
+        except OSError:
+            continue
+        if not piece:
+            break
+        assert piece == served.reply[position:position + len(piece)]
+        position += len(piece)
+    assert position == len(served.reply)
+    served.close(client)
+
+
+def test_a_client_that_leaves_is_forgotten():
+    served = _Served()
+    for data in (b"", b"GET /a HTTP", b"GET /a HTTP/1.1\r\n\r\n"):
+        for _ in range(10):
+            client = served.connect()
+            if data:
+                served.send(client, data)
+            client.close()
+            _turn(served.loop)
+    assert served.server._connections == []
+    served.close()
+
+
+def test_a_connection_has_a_deadline():
+    with Clock() as clock:
+        served = _Served()
+        client = served.connect()
+        served.send(client, b"GET /a HTTP")
+        clock.ms += 14999
+        assert served.read(client, 10) == (b"", False)
+        clock.ms += 1
+        assert served.read(client) == (b"", True)
+        served.close(client)
+
+
+def test_bytes_now_and_then_do_not_move_the_deadline():
+    with Clock() as clock:
+        served = _Served()
+        client = served.connect()
+        for byte in b"GET /abcdefg HTT":
+            clock.ms += 1000
+            try:
+                served.send(client, bytes([byte]))
+            except OSError:
+                break
+        assert served.read(client)[1]
+        assert served.server._connections == []
+        served.close(client)
+
+
+def test_a_client_that_keeps_its_side_open_is_closed_soon():
+    with Clock() as clock:
+        served = _Served()
+        client = served.connect()
+        served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
+        assert served.read(client) == (served.reply, True)
+        assert len(served.server._connections) == 1
+        clock.ms += 2000
+        served.loop.turn(0)
+        assert served.server._connections == []
+        served.close(client)
+
+
+def test_one_host_has_8_connections_and_all_have_32():
+    served = _Served()
+    clients = []
+    for host in range(1, 5):
+        for _ in range(8):
+            clients.append(served.connect("127.0.0.%d" % host))
+            assert served.read(clients[-1], 1) == (b"", False)
+        clients.append(served.connect("127.0.0.%d" % host))
+        assert served.read(clients[-1], 3)[1]
+    assert len(served.server._connections) == 32
+    clients.append(served.connect("127.0.0.9"))
+    assert served.read(clients[-1], 3)[1]
+    clients[0].close()
+    _turn(served.loop)
+    clients[0] = served.connect("127.0.0.9")
+    served.send(clients[0], b"GET /a HTTP/1.0\r\n\r\n")
+    assert served.read(clients[0]) == (served.reply, True)
+    served.close(*clients)
+
+
+def test_who_is_not_in_the_subnet_is_not_served():
+    served = _Served(prefix=32)
+    client = served.connect("127.0.0.2")
+    try:
+        served.send(client, b"GET /a HTTP/1.0\r\n\r\n")
+    except OSError:
+        pass
+    assert served.read(client) == (b"", True)
+    assert served.requests == []
+    neighbour = served.connect()
+    served.send(neighbour, b"GET /a HTTP/1.0\r\n\r\n")
+    assert served.read(neighbour) == (served.reply, True)
+    served.close(client, neighbour)
+
+
+def test_a_failure_in_the_answer_ends_that_connection_only():
+    served = _Served(None)
+    client, other = served.connect(), served.connect()
+    with Output(log) as output:
+        served.send(client, b"GET /a HTTP/1.0\r\n\r\n")
+        assert served.read(client)[1]
+    assert "of this test" in output.text()
+    served.reply = b"HTTP/1.1 200 OK\r\n\r\n"
+    served.send(other, b"GET /b HTTP/1.0\r\n\r\n")
+    assert served.read(other) == (served.reply, True)
+    served.close(client, other)
+
+
+def test_close_ends_every_connection_and_frees_the_port():
+    served = _Served()
+    clients = [served.connect() for _ in range(3)]
+    served.server.close()
+    for client in clients:
+        assert served.read(client)[1]
+        client.close()
+    again = _Served()
+    again.close()
+
+
+def test_a_server_that_is_closed_in_a_turn_is_not_called_in_it():
+    served = _Served()
+    closer = _udp(CLIENT_PORT)
+    client = served.connect()
+    served.loop.register(closer, EVENT_READ, lambda events: served.server.close())
+    client.send(b"GET /a HTTP/1.0\r\n\r\n")
+    other = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    other.connect(address("127.0.0.1", served.port))
+    closer.sendto(b"x", address("127.0.0.1", CLIENT_PORT))
+    with Output(log) as output:
+        served.loop.turn(1000)
+    assert output.text() == ""
+    for sock in (client, other, closer):
+        sock.close()
+
+
+def test_what_cannot_be_opened_leaves_no_socket():
+    served = _Served()
+    assert raised(OSError, HttpServer, Loop(), _interface(), served.port, None).errno == errno.EADDRINUSE
+    served.close()
+    assert raised(OSError, HttpServer, Loop(), _interface(name="gone0"), served.port, None).errno == errno.ENODEV
+    interface = _interface()
+    interface.addresses = [("192.0.2.77", 24)]
+    assert raised(OSError, HttpServer, Loop(), interface, served.port, None).errno == errno.EADDRNOTAVAIL
+    raised(OSError, MulticastSocket, Loop(), _interface(name="gone0"), GROUP, GROUP_PORT, None)
+    again = _Served()
+    again.close()
+
+
+def _udp(port, source="127.0.0.1"):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(address(source, port))
+    sock.setblocking(False)
+    return sock
+
+
+class _Heard:
+    """A multicast socket; what it heard is in `datagrams`."""
+
+    def __init__(self, prefix=8):
+        self.loop = Loop()
+        self.datagrams = []
+        self.sock = MulticastSocket(self.loop, _interface(prefix), GROUP, GROUP_PORT,
+                                    lambda datagram, peer: self.datagrams.append((datagram, peer)))
+
+
+def test_unicast_and_multicast_are_heard():
+    if lacks_multicast():
+        return
+    heard, client = _Heard(), _udp(CLIENT_PORT)
+    client.setsockopt(0, IP_MULTICAST_IF, ip4_bytes("127.0.0.1"))
+    client.sendto(b"one", address("127.0.0.1", GROUP_PORT))
+    client.sendto(b"two", address(GROUP, GROUP_PORT))
+    client.sendto(b"", address("127.0.0.1", GROUP_PORT))
+    _turn(heard.loop)
+    peer = ("127.0.0.1", CLIENT_PORT)
+    assert heard.datagrams == [(b"one", peer), (b"two", peer), (b"", peer)]
+    heard.sock.close()
+    client.close()
+
+
+def test_answers_leave_from_the_group_s_port():
+    if lacks_multicast():
+        return
+    heard, client = _Heard(), _udp(CLIENT_PORT)
+    heard.sock.send(b"answer", ("127.0.0.1", CLIENT_PORT))
+    data, raw = client.recvfrom(100)
+    assert data == b"answer"
+    assert split_address(raw) == ("127.0.0.1", GROUP_PORT)
+    heard.sock.close()
+    client.close()
+
+
+def test_announcements_reach_the_group():
+    if lacks_multicast():
+        return
+    heard, member = _Heard(), _udp(GROUP_PORT, "0.0.0.0")
+    member.setsockopt(0, IP_ADD_MEMBERSHIP, ip4_bytes(GROUP) + ip4_bytes("127.0.0.1"))
+    heard.sock.send(b"hello")
+    assert member.recv(100) == b"hello"
+    heard.sock.close()
+    member.close()
+
+
+def test_datagrams_of_strangers_are_dropped():
+    if lacks_multicast():
+        return
+    heard, stranger, neighbour = _Heard(32), _udp(CLIENT_PORT, "127.0.0.2"), _udp(CLIENT_PORT)
+    stranger.sendto(b"evil", address("127.0.0.1", GROUP_PORT))
+    neighbour.sendto(b"good", address("127.0.0.1", GROUP_PORT))
+    _turn(heard.loop)
+    assert heard.datagrams == [(b"good", ("127.0.0.1", CLIENT_PORT))]
+    heard.sock.close()
+    stranger.close()
+    neighbour.close()
+
+
+def test_a_datagram_that_cannot_be_sent_is_no_failure():
+    if lacks_multicast():
+        return
+    heard = _Heard()
+    log.set_level(log.DEBUG)
+    with Output(log) as output:
+        heard.sock.send(b"x" * 70000, ("127.0.0.1", CLIENT_PORT))
+    log.set_level(log.INFO)
+    assert "a datagram was not sent" in output.text()
+    heard.sock.send(b"x", ("127.0.0.1", CLIENT_PORT))  # nobody listens: the next read hears of it
+    _turn(heard.loop)
+    assert heard.datagrams == []
+    heard.sock.close()
+
+
+def _getlink(name, sequence=1):
+    message = netlink.Message()
+    message.begin(18, netlink.REQUEST, sequence)
+    message.add(struct.pack("@BBHiII", 0, 0, 0, 0, 0, 0))
+    message.attribute(3, name + b"\0")
+    message.end()
+    return message.data
+
+
+def test_the_kernel_answers():
+    channel = NetlinkChannel(0)
+    for _ in range(3):
+        answers = channel.transact(_getlink(b"lo"), lambda datagram: True)
+        assert len(answers) == 1
+        assert netlink.messages(answers[0])[0][:2] == (16, 1)
+    answer = channel.transact(_getlink(b"gone0"), lambda datagram: True)[0]
+    kind, _, start, _ = netlink.messages(answer)[0]
+    assert (kind, netlink.error_of(answer, start)) == (netlink.ERROR, errno.ENODEV)
+    channel.close()
+
+
+def test_what_is_left_of_an_earlier_conversation_is_no_answer():
+    channel = NetlinkChannel(0)
+    channel._sock.send(_getlink(b"lo", 7))
+    answers = channel.transact(_getlink(b"lo", 8), lambda datagram: True)
+    assert [netlink.messages(answer)[0][1] for answer in answers] == [8]
+    channel.close()
+
+
+def test_a_kernel_that_says_nothing_is_a_firewall_error():
+    channel = NetlinkChannel(0)
+    error = raised(FirewallError, channel.transact, _getlink(b"lo"), lambda datagram: False)
+    assert error.args[1] == errno.EAGAIN
+    assert "no answer" in error.args[0]
+    channel.close()
+
+
+def test_a_netlink_socket_that_cannot_be_had_is_a_firewall_error():
+    raised(FirewallError, NetlinkChannel, 31)  # no such protocol
+
+
+def test_reports_are_listened_to():
+    # A netlink socket hears what it asks for itself: enough to see that reports arrive.
+    loop, channel, heard = Loop(), NetlinkChannel(0), []
+    channel.listen(loop, heard.append)
+    _turn(loop)
+    assert heard == []
+    channel._sock.send(_getlink(b"lo"))
+    _turn(loop)
+    assert len(heard) == 1 and netlink.messages(heard[0])[0][0] == 16
+    loop.unregister(channel._sock)
+    channel.close()
+
+
+class _Overrun:
+    """A socket whose buffer was too small."""
+
+    def __init__(self, sock, number):
+        self._sock, self._number = sock, number
+
+    def fileno(self):
+        return self._sock.fileno()
+
+    def recv(self, size):
+        self._sock.recv(size)
+        raise OSError(self._number, "of this test")
+
+
+def test_lost_reports_are_told():
+    for number, expected in ((errno.ENOBUFS, [None]), (errno.EAGAIN, [])):
+        loop, channel, heard = Loop(), NetlinkChannel(0), []
+        real, channel._sock = channel._sock, _Overrun(channel._sock, number)
+        channel.listen(loop, heard.append)
+        real.send(_getlink(b"lo"))
+        _turn(loop)
+        assert heard == expected
+        real.close()
+

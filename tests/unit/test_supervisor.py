@@ -1,0 +1,400 @@
+"""miniigd.supervisor: the command line's end, and how the parts are wired; kernel and sockets are stood in for."""
+
+import errno
+import struct
+
+from helpers import Clock, Files, Output, raised
+from miniigd import VERSION, config, log, netlink
+from miniigd import loop as loop_module
+from miniigd import supervisor as supervisor_module
+from miniigd.compat import SIGHUP, SIGTERM, ip4_bytes
+from miniigd.errors import FirewallError
+from miniigd.interfaces import GROUPS
+from miniigd.supervisor import Supervisor, main
+
+NEWLINK, DELLINK, NEWADDR, DELADDR = 16, 17, 20, 21
+LAN_INDEX, WAN_INDEX = 3, 4
+
+USAGE_ERRORS = ([], ["-L", "lan"], ["-W", "wan"], ["--help"], ["-h"], ["-L"], ["--version", "x"],
+                ["-L", "x", "-W", "x"],
+                ["-L", "lan", "-W", "wan", "-f", "pf"])
+
+
+def test_the_version():
+    with Output(supervisor_module) as output:
+        assert main(["--version"]) == 0
+    assert output.text() == "miniigd %s\n" % VERSION
+
+
+def test_a_wrong_command_line_is_status_2_with_a_clear_line():
+    for arguments in USAGE_ERRORS:
+        with Output(supervisor_module) as output:
+            assert main(arguments) == 2
+        lines = output.text().split("\n")
+        assert lines[0].startswith("miniigd: ") and len(lines[0]) > 12
+        assert lines[1].startswith("usage: miniigd ")
+
+
+def test_a_wrong_file_is_status_2_with_its_line():
+    with Output(supervisor_module) as output, Files(config, b"config upnpd 'config'\nnonsense\n"):
+        assert main(["-L", "lan", "-W", "wan", "-c", "/etc/test"]) == 2
+    assert output.text().startswith("miniigd: /etc/test: line 2 ")
+
+
+def _link(kind, index, name, mac=b"\x02\0\0\0\0\1"):
+    message = netlink.Message()
+    message.begin(kind, 0, 0)
+    message.add(struct.pack("@BBHiII", 0, 0, 1, index, 0x41, 0))
+    message.attribute(3, name.encode() + b"\0")
+    message.attribute(1, mac)
+    message.end()
+    return bytes(message.data)
+
+
+def _address(kind, index, text, length):
+    message = netlink.Message()
+    message.begin(kind, 0, 0)
+    message.add(struct.pack("@BBBBI", 2, length, 0, 0, index))
+    message.attribute(2, ip4_bytes(text))
+    message.end()
+    return bytes(message.data)
+
+
+class _Firewall:
+    """Stands in for the back end: remembers what was done; `failures` are raised one by one."""
+
+    def __init__(self):
+        self.calls = []
+        self.failures = []
+
+    def _call(self, *call):
+        self.calls.append(call)
+        failure = self.failures.pop(0) if self.failures else None
+        if failure:
+            raise failure
+
+    def open(self, wan):
+        self._call("open")
+
+    def add(self, mapping, replaced, seconds):
+        self._call("add", mapping.external_port)
+
+    def remove(self, mapping):
+        self._call("remove", mapping.external_port)
+
+    def sync(self, mappings, now):
+        self._call("sync", [mapping.external_port for mapping in mappings])
+
+    def close(self):
+        self._call("close")
+
+    def took(self):
+        """Return the calls since the last question."""
+        calls, self.calls = self.calls, []
+        return calls
+
+
+class _Lan:
+    """Stands in for a Lan."""
+
+    made = []
+
+    def __init__(self, loop, interface, port, uuid, gateway, notify_interval):
+        self.interface, self.port, self.uuid = interface, port, uuid
+        self.updates = 0
+        self.is_closed = False
+        _Lan.made.append(self)
+
+    def update(self):
+        self.updates += 1
+
+    def close(self):
+        self.is_closed = True
+
+
+class _Kernel:
+    """The kernel as rtnetlink shows it: `links` by name, `addresses`; channels to it are made by `channel`."""
+
+    def __init__(self):
+        self.links = {"lan": LAN_INDEX, "wan": WAN_INDEX}
+        self.addresses = [(LAN_INDEX, "192.168.1.1", 24), (WAN_INDEX, "81.2.69.160", 22)]
+        self.report = None
+        self.open_channels = 0
+
+    def channel(self, protocol, groups=0):
+        assert protocol == 0 and groups in (0, GROUPS)
+        self.open_channels += 1
+        return _Channel(self)
+
+    def answer(self, message):
+        kind, _, start, end = netlink.messages(message)[0]
+        if kind == 22:
+            return [_address(NEWADDR, index, text, length) for index, text, length in self.addresses] + [
+                struct.pack("@IHHII", 20, 3, 0, 0, 0) + bytes(4)]
+        for kind, begin, stop in netlink.attributes(message, start + 16, end):
+            if kind == 3:
+                name = bytes(message[begin:stop - 1]).decode()
+        if name in self.links:
+            return [_link(NEWLINK, self.links[name], name)]
+        return [struct.pack("@IHHIIi", 36, 2, 0, 0, 0, -errno.ENODEV) + bytes(16)]
+
+
+class _Channel:
+    def __init__(self, kernel):
+        self._kernel = kernel
+
+    def transact(self, message, is_answered):
+        answers = self._kernel.answer(message)
+        assert [is_answered(answer) for answer in answers] == [False] * (len(answers) - 1) + [True]
+        return answers
+
+    def listen(self, loop, receive):
+        self._kernel.report = receive
+
+    def close(self):
+        self._kernel.open_channels -= 1
+
+
+class _Started:
+    """A running supervisor on a kernel that is stood in for: `with _Started() as it: it.turn() ...`."""
+
+    def __init__(self, uuid="", failures=()):
+        self._settings = config.Config()
+        self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], "wan", uuid
+        self.kernel, self.firewall = _Kernel(), _Firewall()
+        self.firewall.failures = list(failures)
+        self.clock, self.output = Clock(), Output(log)
+        self.signals = {}
+        self.status = None
+
+    def __enter__(self):
+        module = supervisor_module
+        self._real = (module.NetlinkChannel, module.Lan, module._make_firewall, loop_module.Loop.on_signal,
+                      loop_module.Loop.run)
+        module.NetlinkChannel, module.Lan, module._make_firewall = self.kernel.channel, _Lan, lambda name: self.firewall
+        loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
+        loop_module.Loop.run = lambda loop: None
+        _Lan.made = []
+        self.clock.__enter__()
+        self.output.__enter__()
+        self.supervisor = Supervisor(self._settings)
+        self.gateway = self.supervisor._gateway
+        self.lans = _Lan.made
+        return self
+
+    def _on_signal(self, loop, number, callback):
+        self.loop = loop
+        self.signals[number] = callback
+
+    def __exit__(self, kind, value, traceback):
+        module = supervisor_module
+        self.output.__exit__(None, None, None)
+        self.clock.__exit__(None, None, None)
+        (module.NetlinkChannel, module.Lan, module._make_firewall, loop_module.Loop.on_signal,
+         loop_module.Loop.run) = self._real
+
+    def run(self, script):
+        """Run the daemon; in the place of its loop, `script(self)`."""
+        loop_module.Loop.run = lambda loop: script(self)
+        _Lan.made = self.lans = []
+        self.status = self.supervisor.run()
+
+    def turn(self, seconds=0):
+        self.clock.ms += seconds * 1000
+        self.loop.turn(0)
+
+    def add(self, port, lease=60):
+        self.gateway.add("192.168.1.2", self.loop.now, "", port, "TCP", port, "192.168.1.2", True, "", lease)
+
+
+def test_start_and_stop():
+    def script(it):
+        assert it.firewall.took()[0] == ("open",)
+        assert len(it.lans) == 2
+        for lan, name in zip(it.lans, ("lan", "lan2")):
+            assert (lan.interface.name, lan.port, lan.uuid) == (name, 5000, "6d696e69-6967-8001-8000-020000000001")
+            assert lan.updates == 1
+        assert it.gateway.wan.address == "81.2.69.160"
+        assert it.gateway.default_connection_service.startswith("uuid:6d696e69-6967-8003-8000-020000000001:")
+        assert sorted(it.signals) == sorted(set(it.signals)) and SIGTERM in it.signals and SIGHUP in it.signals
+
+    with _Started() as it:
+        it.run(script)
+        assert it.status == 0
+        assert it.firewall.took()[-1] == ("close",)
+        assert [lan.is_closed for lan in it.lans] == [True, True]
+        assert it.kernel.open_channels == 1  # the one that listens
+        text = it.output.text()
+    assert "miniigd %s started" % VERSION in text
+    assert "external address: 81.2.69.160" in text
+    assert text.endswith("stopped\n")
+
+
+def test_a_uuid_of_the_configuration_is_used():
+    with _Started("00000000-0000-4000-8000-000000000001") as it:
+        it.run(lambda it: None)
+        assert it.lans[0].uuid == "00000000-0000-4000-8000-000000000001"
+
+
+def test_leases_end_by_a_timer():
+    def script(it):
+        it.turn()
+        it.firewall.took()
+        it.add(8000, 60)
+        it.add(8001, 30)
+        it.turn()
+        it.turn(29)
+        assert it.firewall.took() == [("add", 8000), ("add", 8001)]
+        it.turn(1)
+        assert it.firewall.took() == [("remove", 8001)]
+        it.add(8000, 90)  # renewed after 30 s
+        it.turn(30)
+        assert it.firewall.took() == [("add", 8000)]
+        it.turn(59)
+        assert it.firewall.took() == []
+        it.turn(1)
+        assert it.firewall.took() == [("remove", 8000)]
+        assert len(it.gateway.table) == 0
+        it.turn(10 ** 6)
+        assert it.firewall.took() == []
+
+    with _Started() as it:
+        it.run(script)
+
+
+def test_the_address_of_the_wan_changes():
+    def script(it):
+        it.add(8000)
+        it.firewall.took()
+        it.kernel.report(_address(DELADDR, WAN_INDEX, "81.2.69.160", 22))
+        assert it.gateway.wan.address is None
+        it.kernel.report(_address(NEWADDR, WAN_INDEX, "81.2.69.161", 22))
+        assert it.gateway.wan.address == "81.2.69.161"
+        assert it.lans[0].updates == 3
+        assert it.firewall.took() == []  # the rules name the interface, not its address
+        it.kernel.report(_address(NEWADDR, 99, "10.0.0.1", 8))
+        assert it.lans[0].updates == 3
+
+    with _Started() as it:
+        it.run(script)
+        assert "external address: none" in it.output.text()
+
+
+def test_a_wan_that_is_made_again_gets_its_mappings():
+    def script(it):
+        it.add(8000)
+        it.firewall.took()
+        it.kernel.report(_link(DELLINK, WAN_INDEX, "wan"))
+        assert it.firewall.took() == []
+        assert it.gateway.wan.address is None
+        it.kernel.report(_link(NEWLINK, 12, "wan"))
+        assert it.firewall.took() == [("open",), ("sync", [8000])]
+        it.kernel.report(_address(NEWADDR, 12, "81.2.69.162", 32))
+        assert it.gateway.wan.address == "81.2.69.162"
+        assert it.firewall.took() == []
+
+    with _Started() as it:
+        it.run(script)
+
+
+def test_after_lost_reports_the_state_is_asked_for():
+    def script(it):
+        it.kernel.addresses = [(LAN_INDEX, "192.168.1.1", 24), (12, "81.2.69.163", 22)]
+        it.kernel.links["wan"] = 12
+        it.kernel.report(None)
+        assert it.gateway.wan.address == "81.2.69.163"
+        assert it.gateway.wan.index == 12
+
+    with _Started() as it:
+        it.run(script)
+
+
+def test_what_went_while_reports_were_lost_is_gone():
+    def script(it):
+        it.kernel.addresses = [(LAN_INDEX, "192.168.1.1", 24)]
+        it.kernel.report(None)
+        assert it.gateway.wan.address is None
+        del it.kernel.links["wan"]
+        it.kernel.report(None)
+        assert it.gateway.wan.index == 0
+
+    with _Started() as it:
+        it.run(script)
+
+
+def test_sighup_looks_again_and_loses_nothing():
+    def script(it):
+        it.add(8000)
+        it.firewall.took()
+        it.kernel.addresses.append((LAN_INDEX, "10.0.0.1", 8))
+        it.signals[SIGHUP]()
+        assert it.firewall.took() == [("open",), ("sync", [8000])]
+        assert len(it.lans[0].interface.addresses) == 2
+        assert it.lans[0].updates == 2
+
+    with _Started() as it:
+        it.run(script)
+
+
+def test_a_firewall_that_is_not_ready_is_tried_again():
+    def script(it):
+        it.turn()
+        assert it.gateway.wan.address == "81.2.69.160" and it.lans[0].updates == 1
+        it.firewall.took()
+        it.turn(4)
+        assert it.firewall.took() == []
+        it.turn(1)
+        assert it.firewall.took() == [("open",)]
+        it.turn(5)
+        assert it.firewall.took() == [("open",), ("sync", [])]
+        it.turn(100)
+        assert it.firewall.took() == []
+
+    refusal = FirewallError("run 'fw4 reload'", errno.ENOENT)
+    with _Started("", [refusal, refusal, refusal]) as it:
+        it.run(script)
+        assert "run 'fw4 reload'" in it.output.text()
+
+
+def test_several_sighups_make_one_retry():
+    def script(it):
+        it.firewall.failures = [FirewallError("not yet", errno.ENOENT)] * 3
+        for _ in range(3):
+            it.signals[SIGHUP]()
+        it.firewall.took()
+        it.turn(5)
+        assert it.firewall.took() == [("open",), ("sync", [])]
+
+    with _Started() as it:
+        it.run(script)
+
+
+def test_a_firewall_that_fails_at_the_end_does_not_stop_the_stop():
+    def script(it):
+        it.firewall.failures = [FirewallError("gone", errno.ENOENT)]
+
+    with _Started() as it:
+        it.run(script)
+        assert it.status == 0
+        assert "gone" in it.output.text()
+
+
+def _without_netlink(protocol, groups=0):
+    raise FirewallError("netlink: of this test", errno.EPERM)
+
+
+def test_a_kernel_without_netlink_is_status_1():
+    real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
+    with Output(log) as output, Files(config, b""):
+        assert main(["-L", "lan", "-W", "wan", "-f", "memory"]) == 1
+        assert main(["-L", "lan", "-W", "wan"]) == 1
+    supervisor_module.NetlinkChannel = real
+    assert output.text().count("cannot start: netlink: of this test") == 2
+
+
+def test_only_the_back_end_that_is_asked_for_is_made():
+    kind = type(supervisor_module._make_firewall("memory"))
+    assert kind.__name__ == "MemoryFirewall"
+    real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
+    raised(FirewallError, supervisor_module._make_firewall, "nft")
+    supervisor_module.NetlinkChannel = real
