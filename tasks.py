@@ -8,7 +8,8 @@ import sys
 import invoke
 
 from package import ipk as ipk_builder
-from package import kit
+from package import kit, runtime
+from package.toolchain import HOST, MIPS32
 
 
 def task(function):
@@ -48,6 +49,14 @@ def run(context, model="debian"):
 @task
 def test(context, only=""):
     """Run every test: the unit tests on both Pythons, and the router's on both models."""
+    from qemu import image as images
+
+    # What tests need is built before, where its progress can be seen.
+    ipk_builder.ipk()
+    for target in HOST, MIPS32:
+        runtime.binary(target, tests=True)
+    for model in images.MODELS:
+        images.image(model)
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", *(only.split() or ["tests"])])
 
 

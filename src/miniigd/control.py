@@ -5,7 +5,7 @@ Turns a request into the bytes of an answer. No sockets; the caller's address an
 
 from . import description, log, soap
 from .errors import UPnPError
-from .http import HTTPError, error_reply, reply_head
+from .http import HTTPError, error_reply, reply
 from .services import Context
 
 
@@ -21,16 +21,13 @@ class Control:
         """Return the whole answer (bytes) to `request` from the host `caller`."""
         try:
             self._check_host(request)
+            if request.method in ("GET", "HEAD"):
+                return reply(200, self._document(request.path), request=request)
             if request.method == "POST":
                 return self._call(request, caller, now)
-            body = self._document(request.path)
-            if request.method == "HEAD":
-                return reply_head(200, len(body))
-            if request.method != "GET":
-                raise HTTPError(501)
-            return reply_head(200, len(body)) + body
+            self._refuse_method(request)
         except HTTPError as error:
-            return error_reply(error.status)
+            return error_reply(error, request)
 
     def _check_host(self, request):
         # A web page can make a browser post to a name that leads here (DNS rebinding); a UPnP client uses the
@@ -46,15 +43,22 @@ class Control:
             if path == service.scpd_url:
                 return description.scpd(service)
             if path == service.control_url:
-                raise HTTPError(405)
+                raise HTTPError(405, "Allow: POST\r\n")
         raise HTTPError(404)
+
+    def _refuse_method(self, request):
+        if request.method not in ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"):
+            raise HTTPError(501)
+        self._document(request.path)  # 404, or 405 of a control URL
+        raise HTTPError(405, "Allow: GET, HEAD\r\n")
 
     def _call(self, request, caller, now):
         for service in description.services():
             if request.path == service.control_url:
                 break
         else:
-            raise HTTPError(404)
+            self._document(request.path)
+            raise HTTPError(405, "Allow: GET, HEAD\r\n")
         name = soap.parse_action(request.header(b"soapaction") or b"")
         if name is None:
             raise HTTPError(400)  # also keeps simple cross-site posts of a browser out
@@ -66,7 +70,5 @@ class Control:
             values = action.function(Context(self._gateway, caller, now), arguments)
         except UPnPError as error:
             log.debug("%s for %s: %d %s" % (name, caller, error.code, error.reason))
-            body = soap.fault(error.code)
-            return reply_head(500, len(body)) + body
-        body = soap.response(service, action, values)
-        return reply_head(200, len(body)) + body
+            return reply(500, soap.fault(error.code), request=request)
+        return reply(200, soap.response(service, action, values), request=request)

@@ -17,7 +17,7 @@ from .loop import EVENT_READ, EVENT_WRITE
 _BACKLOG = const(16)
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
-_REQUEST_MS = const(15000)  # from accept to the last byte of the answer; slow clients need 2 s
+_REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
 _READ = const(2048)  # bytes at once
 _DATAGRAM = const(1536)  # bytes; more than Ethernet carries
 _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
@@ -39,19 +39,19 @@ class _Connection:
         self._reader = RequestReader()
         self._out = b""
         self._sent = 0
-        self._is_closing = False  # the answer is out: wait for the client's end of the connection
+        self._is_last = False  # no request after the present one
+        self._is_closing = False  # the last answer is out: wait for the client's end of the connection
+        self._events = EVENT_READ  # what the loop watches for
         self.deadline = None
 
     def start(self, loop):
-        loop.register(self._sock, EVENT_READ, self._ready)
+        loop.register(self._sock, self._events, self._ready)
         self.deadline = loop.call_later(_REQUEST_MS, self.close)
 
     def _ready(self, events):
         try:
-            if self._out:
-                self._write()
-            else:
-                self._read()
+            if self._out or self._read():
+                self._serve()
         except OSError as error:
             if not _would_block(error):
                 self.close()
@@ -60,49 +60,65 @@ class _Connection:
             raise
 
     def _read(self):
+        """Take what came; return True when there may be a request in it."""
         data = self._sock.recv(_READ)
         if not data:
             self.close()
-            return
-        if self._is_closing:
-            return  # a request too many: nobody waits for an answer
-        self._reader.receive(data)
-        try:
-            request = self._reader.next_request()
-        except HTTPError as error:
-            self._answer(error_reply(error.status))
-            return
-        if request is not None:
-            self._answer(self._server.respond(request, self.peer))
-        elif self._reader.wants_continue:
-            self._reader.wants_continue = False
-            self._sock.send(CONTINUE)
+        elif not self._is_closing:  # else it is more than anybody will answer
+            self._reader.receive(data)
+            return True
+        return False
 
-    def _answer(self, data):
-        self._out, self._sent = data, 0
-        self._write()
+    def _serve(self):
+        """Answer one complete request after the other, as far as the client takes the answers."""
+        while self._send_rest():
+            if self._is_last:
+                self._finish()
+                return
+            try:
+                request = self._reader.next_request()
+            except HTTPError as error:
+                self._is_last = True
+                self._out = error_reply(error)
+                continue
+            if request is None:
+                if self._reader.wants_continue:
+                    self._reader.wants_continue = False
+                    self._sock.send(CONTINUE)
+                return
+            self._restart_deadline(_REQUEST_MS)
+            self._is_last = not request.is_persistent
+            self._out = self._server.respond(request, self.peer)
 
-    def _write(self):
+    def _send_rest(self):
+        """Send what is left of the answer; return False when the client has to take some of it first."""
         while self._sent < len(self._out):
             try:
                 self._sent += self._sock.send(memoryview(self._out)[self._sent:])
             except OSError as error:
                 if not _would_block(error):
                     raise
-                self._server.loop.modify(self._sock, EVENT_WRITE, self._ready)
-                return
-        self._finish()
+                self._await(EVENT_WRITE)
+                return False
+        self._out, self._sent = b"", 0
+        self._await(EVENT_READ)
+        return True
+
+    def _await(self, events):
+        if events != self._events:
+            self._events = events
+            self._server.loop.modify(self._sock, events, self._ready)
+
+    def _restart_deadline(self, milliseconds):
+        self._server.loop.cancel(self.deadline)
+        self.deadline = self._server.loop.call_later(milliseconds, self.close)
 
     def _finish(self):
         # Closing with unread input would send a reset, which can overtake the answer: say that we are done, and let
         # the client close.
-        self._out = b""
         self._is_closing = True
         shutdown(self._sock, 1)
-        loop = self._server.loop
-        loop.modify(self._sock, EVENT_READ, self._ready)
-        loop.cancel(self.deadline)
-        self.deadline = loop.call_later(_LINGER_MS, self.close)
+        self._restart_deadline(_LINGER_MS)
 
     def close(self):
         if self._sock is not None:

@@ -87,8 +87,8 @@ def test_other_requests():
     for method, path, status in (
             ("GET", "/", 404), ("GET", "/etc/passwd", 404), ("GET", "/../rootDesc.xml", 404),
             ("GET", "/rootDesc.xml/", 404), ("GET", "/rootdesc.xml", 404), ("GET", URL, 405), ("HEAD", URL, 405),
-            ("POST", "/", 404), ("POST", "/rootDesc.xml", 404), ("POST", URL, 400), ("PUT", "/rootDesc.xml", 501),
-            ("DELETE", "/rootDesc.xml", 501), ("get", "/rootDesc.xml", 501), ("OPTIONS", "*", 404)):
+            ("POST", "/", 404), ("POST", "/rootDesc.xml", 405), ("POST", URL, 400), ("PUT", "/rootDesc.xml", 405),
+            ("DELETE", URL, 405), ("DELETE", "/x", 404), ("PROPFIND", "/rootDesc.xml", 501), ("get", "/rootDesc.xml", 501), ("OPTIONS", "*", 404)):
         assert _respond(control, method, path)[0] == status, (method, path)
 
 

@@ -33,7 +33,7 @@ REQUESTS = (
 
 # (bytes, status)
 REFUSED = (
-    (b"\r\n\r\n", 400), (b"\n\n", 400), (b"GET\r\n\r\n", 400), (b"GET /\r\n\r\n", 400), (b"GET / x\r\n\r\n", 400),
+    (b"GET\r\n\r\n", 400), (b"GET /\r\n\r\n", 400), (b"GET / x\r\n\r\n", 400),
     (b"GET / a HTTP/1.1\r\n\r\n", 400), (b"GET / http/1.1\r\n\r\n", 400), (b"GET / HTTP/2.0\r\n\r\n", 505),
     (b"GET / HTTP/0.9\r\n\r\n", 505), (b"GET /\xff HTTP/1.1\r\n\r\n", 400), (b"\xff\xff / HTTP/1.1\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\n\r\n", 411), (b"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", 400),
@@ -42,7 +42,16 @@ REFUSED = (
     (b"POST / HTTP/1.1\r\nContent-Length: \xb2\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nContent-Length: 8193\r\n\r\n", 413), (b"GET / HTTP/1.1\r\nContent-Length: 8193\r\n\r\n", 413),
     (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n", 413),
-    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", 400),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2001\r\n", 413),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n", 413),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdef", 400),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400),
+    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1" + b";" * 70, 400),
+    (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nExpect: a miracle\r\n\r\n", 417),
     (b"GET /" + b"x" * 4097 + b" HTTP/1.1\r\n\r\n", 431), (b"x" * 4097, 431), (b"\0" * 5000, 431),
     (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 700 + b"\r\n", 431),
 )
@@ -148,14 +157,55 @@ def test_a_client_that_waits_for_100_continue():
 
 
 def test_the_head_of_an_answer():
-    lines = http.reply_head(200, 123).split(b"\r\n")
+    lines = http.reply(200, b"x" * 123).split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
-    assert lines[-2:] == [b"", b""]
+    assert lines[-2:] == [b"", b"x" * 123]
     for line in (b'Content-Type: text/xml; charset="utf-8"', b"Connection: close", b"Content-Length: 123", b"EXT:",
                  b"Server: " + http.SERVER.encode()):
         assert line in lines, line
-    assert b"Allow: POST" in http.reply_head(405, 0, "text/plain", "Allow: POST\r\n").split(b"\r\n")
-    assert http.reply_head(405, 0, "text/plain", "Allow: POST\r\n").endswith(b"\r\n\r\n")
+    assert b"Allow: POST" in http.reply(405, b"", "text/plain", "Allow: POST\r\n").split(b"\r\n")
+    assert http.reply(405, b"", "text/plain", "Allow: POST\r\n").endswith(b"\r\n\r\n")
+
+
+def test_an_answer_to_a_head_request_is_its_head():
+    request = _read((b"HEAD / HTTP/1.1\r\n\r\n",))[0]
+    assert http.reply(200, b"abc", request=request) == http.reply(200, b"abc")[:-3]
+    error = HTTPError(404)
+    head, _, body = http.error_reply(error).partition(b"\r\n\r\n")
+    assert body and http.error_reply(error, request) == head + b"\r\n\r\n"
+
+
+# (header lines, bytes behind the request, does the connection go on?)
+PERSISTENCE = (
+    (b"", b"", False), (b"Connection: keep-alive\r\n", b"", True), (b"connection:Keep-Alive, x\r\n", b"", True),
+    (b"Connection: close\r\n", b"", False), (b"", b"GET", True), (b"Connection: Close\r\n", b"GET", False),
+    (b"", b"\r\n", False),
+)
+
+
+def test_a_connection_goes_on_when_the_client_says_so():
+    for lines, behind, is_persistent in PERSISTENCE:
+        for version in (b"1.0", b"1.1"):
+            request = _read((b"GET / HTTP/" + version + b"\r\n" + lines + b"\r\n" + behind,))[0]
+            assert request.is_persistent == is_persistent, (lines, behind)
+            line = b"Connection: keep-alive" if is_persistent else b"Connection: close"
+            assert line in http.reply(200, request=request).split(b"\r\n")
+
+
+CHUNKED = b"POST /a HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n"
+
+
+def test_a_body_in_chunks():
+    for body in (b"3\r\nabc\r\n0\r\n\r\n", b"1\r\na\r\n2;x=y\r\nbc\r\n0\r\nTrailer: 1\r\n\r\n", b"003\nabc\n0\n\n"):
+        for pieces in ((CHUNKED + body,), _bytes(CHUNKED + body)):
+            assert [request.body for request in _read(pieces)] == [b"abc"]
+        assert [request.body for request in _read((CHUNKED + body + CHUNKED + body,))] == [b"abc", b"abc"]
+        for end in range(len(body)):
+            assert _read((CHUNKED + body[:end],)) == []
+
+
+def test_line_ends_too_much_between_requests():
+    assert [request.path for request in _read((b"\r\n" + GET + b"\r\n\r\n" + GET,))] == ["/rootDesc.xml"] * 2
 
 
 def test_the_server_names_upnp_between_two_others():
@@ -166,8 +216,8 @@ def test_the_server_names_upnp_between_two_others():
 
 
 def test_every_status_has_a_whole_answer():
-    for status in (400, 403, 404, 405, 411, 413, 431, 500, 501, 503, 505):
-        head, _, body = http.error_reply(status).partition(b"\r\n\r\n")
+    for status in (400, 403, 404, 405, 411, 413, 417, 431, 500, 501, 503, 505):
+        head, _, body = http.error_reply(HTTPError(status)).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert b"Content-Length: %d" % len(body) in head
         assert body.startswith(b"%d " % status)

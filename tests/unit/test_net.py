@@ -141,13 +141,34 @@ def test_what_is_no_request_is_answered_with_its_status():
         served.close(client)
 
 
-def test_only_one_request_of_a_connection_is_served():
+def test_what_comes_behind_the_last_request_is_not_served():
     served = _Served()
     client = served.connect()
-    served.send(client, b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
+    served.send(client, b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
     served.send(client, b"GET /c HTTP/1.1\r\n\r\n")
     assert served.read(client) == (served.reply, True)
     assert [path for _, path, _, _ in served.requests] == ["/a"]
+    served.close(client)
+
+
+def test_pipelined_requests_are_served_in_order():
+    served = _Served()
+    client = served.connect()
+    served.send(client, b"".join([b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(60)]))
+    assert served.read(client) == (served.reply * 60, True)
+    assert [path for _, path, _, _ in served.requests] == ["/%d" % number for number in range(60)]
+    served.close(client)
+
+
+def test_a_kept_connection_is_served_again():
+    served = _Served()
+    client = served.connect()
+    for count in range(3):
+        served.send(client, b"GET /%d HTTP/1.1\r\nConnection: Keep-Alive\r\n\r\n" % count)
+        assert served.read(client) == (served.reply, False)
+    served.send(client, b"GET /last HTTP/1.1\r\n\r\n")
+    assert served.read(client) == (served.reply, True)
+    assert len(served.requests) == 4
     served.close(client)
 
 
