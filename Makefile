@@ -5,10 +5,10 @@ MODEL ?= debian
 .PHONY: run test lint ipk image shell-lan shell-wan shell-router clean setup
 
 run image: setup
-	@.venv/bin/inv $@ --model $(MODEL)
+	@.venv/bin/python -m invoke $@ --model $(MODEL)
 
 test lint ipk shell-lan shell-wan shell-router clean: setup
-	@.venv/bin/inv $@
+	@.venv/bin/python -m invoke $@
 
 # Debian packages and .venv; does nothing where nothing is missing.
 setup:

@@ -43,14 +43,16 @@ def run(context, model="debian"):
                   "  make shell-wan      a shell on the WAN host\n"
                   "  make shell-router   a shell on the router: logread, nft list table inet fw4\n"
                   "Press Return to switch it off.")
-            input()
+            sys.stdin.readline()
 
 
 @task
 def test(context, only=""):
     """Run every test: the unit tests on both Pythons, and the router's on both models."""
     from qemu import image as images
+    from qemu import lab
 
+    lab.check_preconditions()
     # What tests need is built before, where its progress can be seen.
     ipk_builder.ipk()
     for target in HOST, MIPS32:

@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import tarfile
+from pathlib import Path
 
 from package import kit, runtime
 from package.toolchain import MIPS32
@@ -27,20 +28,19 @@ def version():
 def ipk():
     """Return the path of the package, built again only if something in it changed."""
     binary = runtime.binary(MIPS32)
-    product = kit.BUILD / ("miniigd_%s_%s.ipk" % (version(), ARCHITECTURE))
-    parts = [_FILES, _CONTROL, binary, kit.TOP / "package" / "ipk.py", version()]
-    if kit.is_fresh(product, parts):
-        return product
-    with kit.step("Packing " + product.name):
-        data = _files(_FILES) + [("usr/sbin/miniigd", binary.read_bytes(), 0o755)]
-        size = sum(len(content) for _, content, _ in data)
-        fields = {"VERSION": version(), "ARCHITECTURE": ARCHITECTURE, "INSTALLED_SIZE": str(size)}
-        control = [(name, re.sub(rb"@(\w+)@", lambda match: fields[match[1].decode()].encode(), content), mode)
-                   for name, content, mode in _files(_CONTROL)]
-        product.write_bytes(_tar([("debian-binary", b"2.0\n", 0o644), ("control.tar.gz", _tar(control), 0o644),
-                                  ("data.tar.gz", _tar(data), 0o644)]))
-    kit.made(product, parts)
-    return product
+    path = kit.BUILD / ("miniigd_%s_%s.ipk" % (version(), ARCHITECTURE))
+
+    def build():
+        with kit.step("Packing " + path.name):
+            data = _files(_FILES) + [("usr/sbin/miniigd", binary.read_bytes(), 0o755)]
+            size = sum(len(content) for _, content, _ in data)
+            fields = {"VERSION": version(), "ARCHITECTURE": ARCHITECTURE, "INSTALLED_SIZE": str(size)}
+            control = [(name, re.sub(rb"@(\w+)@", lambda match: fields[match[1].decode()].encode(), content), mode)
+                       for name, content, mode in _files(_CONTROL)]
+            path.write_bytes(_tar([("debian-binary", b"2.0\n", 0o644), ("control.tar.gz", _tar(control), 0o644),
+                                   ("data.tar.gz", _tar(data), 0o644)]))
+
+    return kit.product(path, [_FILES, _CONTROL, binary, Path(__file__), version()], build)
 
 
 def _files(folder):

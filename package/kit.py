@@ -23,7 +23,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / "build"
 CACHE = Path(os.environ.get("MINIIGD_CACHE") or
-             Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "miniigd")
+             Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "miniigd").resolve()
 JOBS = str(os.cpu_count() or 1)
 _PINS = TOP / "package" / "setup" / "downloads.txt"
 _TICK = 10  # seconds between progress lines where output is no terminal
@@ -97,23 +97,33 @@ def run(argv, cwd=None, env=None, input=None, lines=None):
 
 
 def digest(parts):
-    """A short hash of `parts`: each a string, bytes, or the Path of a file or of a folder of files."""
+    """A short hash of `parts`: each a string, bytes, or the Path of a file or of a folder of files.
+
+    Of a folder count the files' paths inside it, their contents, whether they can be run, and where links lead.
+    """
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            files = sorted(p for p in part.rglob("*") if p.is_file()) if part.is_dir() else [part]
-            for file in files:
+            for file in sorted(part.rglob("*")) if part.is_dir() else [part]:
                 if "__pycache__" not in file.parts:
-                    total.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+                    name = file.relative_to(part).as_posix() if file != part else file.name
+                    total.update(("%s|%s|" % (name, _kind(file))).encode())
+                    if file.is_file() and not file.is_symlink():
+                        total.update(hashlib.sha256(file.read_bytes()).digest())
         else:
             total.update(hashlib.sha256(part if isinstance(part, bytes) else str(part).encode()).digest())
     return total.hexdigest()[:16]
 
 
+def _kind(file):
+    if file.is_symlink():
+        return "-> %s" % file.readlink()
+    return "folder" if file.is_dir() else "program" if file.stat().st_mode & 0o100 else "file"
+
+
 @contextlib.contextmanager
-def _locked(name):
-    """Keep a second make out while this one makes `name`."""
-    path = CACHE / "locks" / name
+def _locked(path):
+    """Keep a second make out while this one makes what `path` is the lock of."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -125,7 +135,7 @@ def cached(name, parts, build):
     target = CACHE / "built" / ("%s-%s" % (name, digest(parts)))
     if target.is_dir():
         return target
-    with _locked(target.name):
+    with _locked(CACHE / "locks" / target.name):
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=name + ".", dir=target.parent))
@@ -138,15 +148,16 @@ def cached(name, parts, build):
     return target
 
 
-def is_fresh(product, parts):
-    """True when `product` exists and was made from exactly `parts`; pair with `made`."""
-    stamp = product.parent / (product.name + ".from")
-    return product.exists() and stamp.exists() and stamp.read_text() == digest(parts)
-
-
-def made(product, parts):
-    """Remember what `product` was made from."""
-    (product.parent / (product.name + ".from")).write_text(digest(parts))
+def product(path, parts, build):
+    """Return `path`, a file of the tree's build folder; `build()` makes it unless it was made from the same `parts`."""
+    stamp = path.parent / (path.name + ".from")
+    key = digest(parts)
+    with _locked(BUILD / "locks" / path.relative_to(BUILD).as_posix().replace("/", "-")):
+        if not (path.exists() and stamp.exists() and stamp.read_text() == key):
+            stamp.unlink(missing_ok=True)  # what is interrupted is not taken for finished
+            build()
+            stamp.write_text(key)
+    return path
 
 
 def _pins():
@@ -172,7 +183,7 @@ def fetch(name):
     checksum, path = _pins()[name]
     target = CACHE / "downloads" / path.rsplit("/", 1)[1]
     if not target.exists():
-        with _locked("download-" + name):
+        with _locked(CACHE / "locks" / ("download-" + name)):
             if not target.exists():
                 _download(name, path, target)
     found = _sha256(target)

@@ -75,26 +75,21 @@ def image(model):
     cpu, memory = _MACHINES[model]
     result = Image(model, folder / "kernel.elf", folder / "initramfs", folder / "root.squashfs", cpu, memory, _APPEND)
     inputs = {name: kit.fetch(name) for name in _PACKAGES} if model == "debian" else _wrt_inputs()
-    parts = [Path(__file__), _ROOTFS, _listing(_ROOTFS), *inputs.values()]
-    if not kit.is_fresh(result.disk, parts):
+
+    def build():
         with kit.step("Making the image of the %s router" % model):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             with tempfile.TemporaryDirectory(prefix="root.", dir=folder) as work:
                 _make(result, inputs, Path(work))
-            kit.made(result.disk, parts)
+
+    kit.product(result.disk, [Path(__file__), _ROOTFS, *inputs.values()], build)
     return result
 
 
 def _wrt_inputs():
     from qemu import wrt  # only here: the debian model needs none of what wrt builds
     return {"kernel": wrt.kernel(), "busybox": wrt.busybox(), "iptables": wrt.iptables()}
-
-
-def _listing(folder):
-    """Names, modes and link targets of a folder's files: what kit.digest does not look at."""
-    return "\n".join("%s %o %s" % (path.relative_to(folder), path.lstat().st_mode,
-                                   path.readlink() if path.is_symlink() else "") for path in sorted(folder.rglob("*")))
 
 
 def _make(result, inputs, work):

@@ -164,7 +164,7 @@ class Lab:
             self._middle.ip("tuntap", "add", "dev", name, "mode", "tap")
         self.router = Machine(self.model, list(taps), self._middle.enter, **self._options)
         self.router.start(attached=lambda: self._connect(taps))
-        _state_file().write_text(json.dumps({
+        _state_file(self.model).write_text(json.dumps({
             "model": self.model, "lab": os.getpid(), "qemu": self.router.pid, "lan": self.lan.pid, "wan": self.wan.pid,
             "shell": str(self.router.shell), "console": str(self.router.console)}))
 
@@ -192,8 +192,8 @@ class Lab:
     def close(self):
         """End everything this lab started."""
         with contextlib.suppress(OSError, ValueError):
-            if json.loads(_state_file().read_text())["qemu"] == (self.router and self.router.pid):
-                _state_file().unlink()
+            if json.loads(_state_file(self.model).read_text())["qemu"] == (self.router and self.router.pid):
+                _state_file(self.model).unlink()
         for listener in self._servers:
             listener.close()
         self._servers = []
@@ -257,26 +257,30 @@ def _only_one(model):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise kit.Stop("a %s router is running already (see %s): end that one first" % (model, _state_file())) from None
+        raise kit.Stop("a %s router is running already (see %s): end that one first"
+                       % (model, _state_file(model))) from None
     return lock
 
 
-def _state_file():
-    return kit.BUILD / "router" / "lab.json"
+def _state_file(model):
+    return machine.folder_of(model) / "lab.json"
 
 
 # --- Entering a running lab from another process
 
 
 def running():
-    """Return what lab.json says about the lab that runs; Stop when none does."""
-    try:
-        state = json.loads(_state_file().read_text())
-        for name in "qemu", "lan", "wan":
-            os.readlink("/proc/%d/ns/net" % state[name])  # fails for a process that is gone or not yet reaped
-    except (OSError, ValueError, KeyError):
-        raise kit.Stop("no router is running: start one with 'make run' in another terminal") from None
-    return state
+    """Return what lab.json says about the lab that was started last and still runs; Stop when none does."""
+    found = []
+    for path in (kit.BUILD / "router").glob("*/lab.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            state = json.loads(path.read_text())
+            for name in "qemu", "lan", "wan":
+                os.readlink("/proc/%d/ns/net" % state[name])  # fails for a process that is gone or not yet reaped
+            found.append((path.stat().st_mtime, state))
+    if not found:
+        raise kit.Stop("no router is running: start one with 'make run' in another terminal")
+    return max(found, key=lambda entry: entry[0])[1]
 
 
 def enter(pid):

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from package import kit
-from package.toolchain import MIPS32, prove_mips32, toolchain
+from package.toolchain import MIPS32, compiler, prove_mips32, toolchain
 
 _HERE = Path(__file__).resolve().parent / "wrt"
 _CROSS = "mipsel-linux-gnu-"
@@ -42,7 +42,7 @@ def kernel():
             _strip(source / "vmlinux", folder / "vmlinux")
             kit.run(["rm", "-rf", source, folder / "deb"])
 
-    return kit.cached("wrt-kernel", [fragment, archive, "1"], build) / "vmlinux"
+    return kit.cached("wrt-kernel", [fragment, archive, compiler("mipsel-linux-gnu-"), "1"], build) / "vmlinux"
 
 
 def busybox():

@@ -4,7 +4,6 @@
 //     host.read_signal()        number of the next signal that came, 0 for none
 //     host.SIGTERM ...          the numbers of those four signals here
 //     host.monotonic_ms()       milliseconds since the machine started; never wraps, never jumps
-//     host.time()               seconds since 1970; jumps when somebody sets the clock
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
 
 #include <errno.h>
@@ -57,13 +56,6 @@ static mp_obj_t host_monotonic_ms(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_monotonic_ms_obj, host_monotonic_ms);
 
-static mp_obj_t host_time(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return mp_obj_new_int_from_ll(now.tv_sec);
-}
-static MP_DEFINE_CONST_FUN_OBJ_0(host_time_obj, host_time);
-
 static mp_obj_t host_shutdown(mp_obj_t fd, mp_obj_t how) {
     int result;
     MP_HAL_RETRY_SYSCALL(result, shutdown(mp_obj_get_int(fd), mp_obj_get_int(how)), mp_raise_OSError(err));
@@ -76,7 +68,6 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_signal_fd), MP_ROM_PTR(&host_signal_fd_obj) },
     { MP_ROM_QSTR(MP_QSTR_read_signal), MP_ROM_PTR(&host_read_signal_obj) },
     { MP_ROM_QSTR(MP_QSTR_monotonic_ms), MP_ROM_PTR(&host_monotonic_ms_obj) },
-    { MP_ROM_QSTR(MP_QSTR_time), MP_ROM_PTR(&host_time_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },

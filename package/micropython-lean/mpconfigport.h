@@ -62,7 +62,6 @@ extern const struct _mp_print_t mp_stderr_print;
 #define MICROPY_PY_BUILTINS_STR_UNICODE (1)
 #define MICROPY_PY_BUILTINS_STR_OP_MODULO (1)
 #define MICROPY_PY_BUILTINS_STR_PARTITION (1)
-#define MICROPY_PY_BUILTINS_STR_SPLITLINES (1)
 #define MICROPY_PY_BUILTINS_STR_COUNT (1)
 #define MICROPY_PY___FILE__ (0)
 #define MICROPY_PY_GENERATOR_PEND_THROW (0)
@@ -99,9 +98,9 @@ extern const struct _mp_print_t mp_stderr_print;
 #define MICROPY_PY_SYS_PATH (1)
 #define MICROPY_PY_SYS_ARGV (1)
 #define MICROPY_PY_SYS_PATH_ARGV_DEFAULTS (0)
-#define MICROPY_PY_SYS_MODULES (1)
-#define MICROPY_PY_SYS_MAXSIZE (1)
+#define MICROPY_PY_SYS_MODULES (0)
 #define MICROPY_PY_SYS_PLATFORM "linux"
+#define MICROPY_PY_ATTRTUPLE (1) // sys.implementation.name
 
 // Files, through the kernel's own file systems.
 #define MICROPY_VFS (1)
