@@ -8,9 +8,9 @@ import socket
 import struct
 import sys
 
-try:
+if sys.implementation.name == "micropython":
     import host
-except ImportError:
+else:
     host = None
 
 AF_NETLINK = 16

@@ -25,6 +25,7 @@ Opens ports for programs on the LAN (UPnP IGD).
 _OPTIONS = {
     "port": ("port", 5000, 1, 65535),
     "notify_interval": ("notify_interval", 900, 60, 86400),
+    "igdv1": ("is_igdv1_only", 0, 0, 1),
     "uuid": ("uuid", "", None, None),
     "upload": ("upstream_kbyte", 0, 0, 4000000),
     "download": ("downstream_kbyte", 0, 0, 4000000),
@@ -90,7 +91,10 @@ def uuid_of_mac(mac):
 
 
 def parse_uci(text):
-    """Return the [(option, value)] of the section named config, of type upnpd; ConfigError with the line's number."""
+    """Return the [(option, value)] of the section named config, of type upnpd; ConfigError with the line's number.
+
+    Each section of type perm_rule stands there as an option of that name.
+    """
     options = []
     is_ours = False
     for number, line in enumerate(text.split("\n")):
@@ -99,6 +103,8 @@ def parse_uci(text):
             continue
         if words[0] == "config" and len(words) in (2, 3):
             is_ours = words[1:] == ["upnpd", "config"]
+            if words[1] == "perm_rule":
+                options.append(("perm_rule", words[2] if len(words) == 3 else ""))
         elif words[0] in ("option", "list") and len(words) == 3:
             if is_ours and words[0] == "option":
                 options.append((words[1], words[2]))
@@ -191,3 +197,6 @@ def read_file(config):
         raise ConfigError("%s: %s" % (config.path, error.args[0]))
     for name, value in options:
         config.set_option(name, value)
+    if "perm_rule" in [name for name, _ in options]:
+        log.warning("%s: perm_rule sections are not read yet: every host may open ports of 1024 and up to itself"
+                    % config.path)

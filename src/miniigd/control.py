@@ -4,28 +4,39 @@ Turns a request into the bytes of an answer. No sockets; the caller's address an
 """
 
 from . import description, log, soap
-from .errors import UPnPError
+from .description import CONTROL, DESCRIPTION, EVENT, SCPD
+from .errors import UPnPError, code_of_version
 from .http import HTTPError, error_reply, reply
 from .services import Context
 
+_METHODS = {DESCRIPTION: ("GET", "HEAD"), SCPD: ("GET", "HEAD"), CONTROL: ("POST",), EVENT: ()}
+_OTHER_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH")
+
+# Who stops at a document that says :2 anywhere gets version 1 wherever it looks: Windows' own and the Xbox's clients.
+_VERSION_1_AGENTS = (b"microsoft", b"fdssdp", b"xbox")
+
 
 class Control:
-    """The HTTP side of the device on one LAN address."""
+    """The HTTP side of the `device` (description.Device) on one LAN address."""
 
-    def __init__(self, gateway, uuid, lan_address):
+    def __init__(self, gateway, device, lan_address):
         self._gateway = gateway
-        self._uuid = uuid
+        self._device = device
         self._lan_address = lan_address
 
     def respond(self, request, caller, now):
         """Return the whole answer (bytes) to `request` from the host `caller`."""
         try:
             self._check_host(request)
-            if request.method in ("GET", "HEAD"):
-                return reply(200, self._document(request.path), request=request)
-            if request.method == "POST":
-                return self._call(request, caller, now)
-            self._refuse_method(request)
+            found = self._device.find(request.path)
+            if found is None:
+                raise HTTPError(404)
+            kind, version, service = found
+            if request.method not in _METHODS[kind]:
+                self._refuse_method(request.method, kind)
+            if kind == CONTROL:
+                return self._call(request, Context(self._gateway, caller, now, version), service)
+            return reply(200, self._document(request, version, service), request=request)
         except HTTPError as error:
             return error_reply(error, request)
 
@@ -36,39 +47,46 @@ class Control:
         if host is not None and host.partition(b":")[0] != self._lan_address.encode():
             raise HTTPError(403)
 
-    def _document(self, path):
-        if path == description.DESCRIPTION_URL:
-            return description.document(self._uuid, "http://%s/" % self._lan_address)
-        for service in description.services():
-            if path == service.scpd_url:
-                return description.scpd(service)
-            if path == service.control_url:
-                raise HTTPError(405, "Allow: POST\r\n")
-        raise HTTPError(404)
+    def _refuse_method(self, method, kind):
+        for methods in _METHODS.values():
+            if method in methods or method in _OTHER_METHODS:
+                raise HTTPError(405, "Allow: %s\r\n" % ", ".join(_METHODS[kind]))
+        raise HTTPError(501)
 
-    def _refuse_method(self, request):
-        if request.method not in ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"):
-            raise HTTPError(501)
-        self._document(request.path)  # 404, or 405 of a control URL
-        raise HTTPError(405, "Allow: GET, HEAD\r\n")
+    def _document(self, request, version, service):
+        agent = (request.header(b"user-agent") or b"").lower()
+        for name in _VERSION_1_AGENTS:
+            if name in agent:
+                version = 1
+        if service is None:
+            return self._device.document(version, "http://%s/" % self._lan_address)
+        for services in self._device.device_services(version):
+            for one in services:
+                if one.short_id == service.short_id:
+                    return description.scpd(one)
 
-    def _call(self, request, caller, now):
-        for service in description.services():
-            if request.path == service.control_url:
-                break
-        else:
-            self._document(request.path)
-            raise HTTPError(405, "Allow: GET, HEAD\r\n")
+    def _call(self, request, context, service):
         name = soap.parse_action(request.header(b"soapaction") or b"")
         if name is None:
             raise HTTPError(400)  # also keeps simple cross-site posts of a browser out
         try:
+            if name == soap.QUERY:
+                return reply(200, self._query(request, context, service), request=request)
             action = service.find_action(name)
             if action is None:
                 raise UPnPError(401, name)
             arguments = soap.bind(service, action, soap.parse_call(request.body, name))
-            values = action.function(Context(self._gateway, caller, now), arguments)
+            values = action.function(context, arguments)
         except UPnPError as error:
-            log.debug("%s for %s: %d %s" % (name, caller, error.code, error.reason))
-            return reply(500, soap.fault(error.code), request=request)
+            code = code_of_version(error.code, name, context.version)
+            log.debug("%s for %s: %d %s" % (name, context.caller, code, error.reason))
+            return reply(500, soap.fault(code), request=request)
         return reply(200, soap.response(service, action, values), request=request)
+
+    def _query(self, request, context, service):
+        """Answer QueryStateVariable (UDA 1.0 3.3); 404 for what is no variable or only an argument's type."""
+        name = soap.parse_call(request.body, soap.QUERY).get(b"varName", b"").strip()
+        for variable in service.variables:
+            if variable.name.encode() == name and variable.value is not None:
+                return soap.query_response(variable.value(context))
+        raise UPnPError(404)

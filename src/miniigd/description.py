@@ -1,74 +1,123 @@
-"""The device's own papers: the description document, its SCPD documents, and what it answers to in a search.
+"""The device's own papers: descriptions, SCPD documents, and what it answers to in a search.
 
-Owns the device tree of InternetGatewayDevice:1 (section 2 of that document); everything else is made from it and from
-the services' tables.
+Owns the device trees of InternetGatewayDevice:1 and :2 (section 2 of those documents). Both are offered at once, as two
+root devices with their own UDNs and URLs, because some clients take only the one and some only the other; a client
+that looks for version 1 never sees a 2. Everything else is made from the trees and from the services' tables.
 """
 
-from .services import layer3, wan_common, wan_ip
+from .services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ppp
 from .xml import escape
 
-DESCRIPTION_URL = "/rootDesc.xml"
-_DEVICE = "urn:schemas-upnp-org:device:"
+DESCRIPTION, SCPD, CONTROL, EVENT = "description", "scpd", "control", "event"  # what can be behind a path
 
-# (device type, friendly name, its services), each device inside of the one before it.
-DEVICES = (
-    (_DEVICE + "InternetGatewayDevice:1", "miniigd", (layer3.SERVICE,)),
-    (_DEVICE + "WANDevice:1", "WANDevice", (wan_common.SERVICE,)),
-    (_DEVICE + "WANConnectionDevice:1", "WANConnectionDevice", (wan_ip.SERVICE,)),
-)
-
-
-def services():
-    """Return every service of every device."""
-    return [service for device in DEVICES for service in device[2]]
+_PREFIX = {1: "", 2: "/igd2"}
+_DESCRIPTION_PATH = "/rootDesc.xml"
+_CONTROL_PATH = "/upnp/control/"  # Linux-IGD's: some clients post there unasked
+_EVENT_PATH = "/upnp/event/"
+_TYPE = "urn:schemas-upnp-org:device:%s:%d"
+_NAMES = ("InternetGatewayDevice", "WANDevice", "WANConnectionDevice")  # each device is inside of the one before it
 
 
-def udn(uuid, index):
-    """Return the UDN of the device at `index` in DEVICES: each has its own, made from the router's `uuid`.
+class Device:
+    """What this router is: its `uuid`, the `versions` (1, 2) of the device it offers, whether its WAN is a PPP link."""
 
-    The last group of a UUID made from the LAN interface is its MAC address, so the device's number goes into the
-    third: devices and routers stay distinct.
-    """
-    return "uuid:%s%04x%s" % (uuid[:14], (int(uuid[14:18], 16) + index) & 0xFFFF, uuid[18:])
+    def __init__(self, uuid, versions=(1, 2), is_ppp=False):
+        self.uuid = uuid
+        self.versions = versions
+        self._is_ppp = is_ppp
+
+    def device_services(self, version):
+        """Return a tuple of services for each device of the tree."""
+        connection = [wan_ip.SERVICE if version == 1 else wan_ip2.SERVICE]
+        if self._is_ppp:
+            connection.append(wan_ppp.SERVICE)
+        connection.append(wan_ethernet.SERVICE)
+        return ((layer3.SERVICE,), (wan_common.SERVICE,), connection)
+
+    def udn(self, version, index):
+        """Return the UDN of a device of the tree: each has its own.
+
+        The last group of a UUID made from the LAN interface is its MAC address, so the device's number goes into the
+        third: devices and routers stay distinct.
+        """
+        number = int(self.uuid[14:18], 16) + index + len(_NAMES) * (version - 1)
+        return "uuid:%s%04x%s" % (self.uuid[:14], number & 0xFFFF, self.uuid[18:])
+
+    def default_connection_service(self, version):
+        """Return the value of Layer3Forwarding's DefaultConnectionService: UDN and service id (2.2.1 there)."""
+        return "%s:WANConnectionDevice:%d,%s" % (self.udn(version, 2), version, wan_ip.SERVICE.id)
+
+    def targets(self):
+        """Return the (search target, USN, version) that the device answers to and announces (UDA 1.0 1.1.2).
+
+        What both versions have is named once: who looks for a :1 is led to version 1.
+        """
+        found, seen = [], []
+        for version in self.versions:
+            root = self.udn(version, 0)
+            found.append(("upnp:rootdevice", root + "::upnp:rootdevice", version))
+            for index, services in enumerate(self.device_services(version)):
+                name = self.udn(version, index)
+                found.append((name, name, version))
+                types = [_TYPE % (_NAMES[index], version)] + [service.type for service in services]
+                for one in types:
+                    if one not in seen:
+                        seen.append(one)
+                        found.append((one, name + "::" + one, version))
+        return found
+
+    def find(self, path):
+        """Return (what is behind the path, version, service or None), or None."""
+        version = 1
+        if path.startswith(_PREFIX[2] + "/"):
+            version, path = 2, path[len(_PREFIX[2]):]
+        if version not in self.versions:
+            return None
+        if path == _DESCRIPTION_PATH:
+            return DESCRIPTION, version, None
+        if path.startswith(_CONTROL_PATH):
+            kind, short_id = CONTROL, path[len(_CONTROL_PATH):]
+        elif path.startswith(_EVENT_PATH):
+            kind, short_id = EVENT, path[len(_EVENT_PATH):]
+        else:
+            kind, short_id = SCPD, path[1:-4] if path[:1] == "/" and path.endswith(".xml") else ""
+        for services in self.device_services(version):
+            for service in services:
+                if service.short_id == short_id:
+                    return kind, version, service
+        return None
+
+    def document(self, version, presentation_url):
+        """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is where a person finds the router."""
+        prefix = _PREFIX[version]
+        # specVersion 1.0, whatever the device's version: some clients refuse any other.
+        parts = ['<?xml version="1.0"?>\r\n<root xmlns="urn:schemas-upnp-org:device-1-0">'
+                 "<specVersion><major>1</major><minor>0</minor></specVersion>"]
+        for index, services in enumerate(self.device_services(version)):
+            if index:
+                parts.append("<deviceList>")
+            parts.append("<device><deviceType>%s</deviceType><friendlyName>%s</friendlyName>"
+                         "<manufacturer>OpenWrt</manufacturer><modelDescription>UPnP gateway</modelDescription>"
+                         "<modelName>miniigd</modelName><modelNumber>1</modelNumber>"
+                         "<serialNumber>00000000</serialNumber><UDN>%s</UDN><serviceList>"
+                         % (_TYPE % (_NAMES[index], version), _NAMES[index] if index else "miniigd",
+                            self.udn(version, index)))
+            for service in services:
+                # serviceType before controlURL and no white space: small clients scan for it in this order.
+                parts.append("<service><serviceType>%s</serviceType><serviceId>%s</serviceId>"
+                             "<SCPDURL>%s/%s.xml</SCPDURL><controlURL>%s%s%s</controlURL>"
+                             "<eventSubURL>%s%s%s</eventSubURL></service>"
+                             % (service.type, service.id, prefix, service.short_id, prefix, _CONTROL_PATH,
+                                service.short_id, prefix, _EVENT_PATH, service.short_id))
+            parts.append("</serviceList>")
+        parts.append("</device></deviceList>" * (len(_NAMES) - 1))
+        parts.append("<presentationURL>%s</presentationURL></device></root>\r\n" % escape(presentation_url))
+        return "".join(parts).encode()
 
 
-def default_connection_service(uuid):
-    """Return the value of Layer3Forwarding's DefaultConnectionService: UDN and service id (2.2.1 there)."""
-    return "%s:WANConnectionDevice:1,%s" % (udn(uuid, 2), wan_ip.SERVICE.id)
-
-
-def targets(uuid):
-    """Return the (search target, USN) pairs that the device answers to and announces (UDA 1.0 1.1.2)."""
-    pairs = [("upnp:rootdevice", udn(uuid, 0) + "::upnp:rootdevice")]
-    for index, (device_type, _, device_services) in enumerate(DEVICES):
-        name = udn(uuid, index)
-        pairs.append((name, name))
-        pairs.append((device_type, name + "::" + device_type))
-        for service in device_services:
-            pairs.append((service.type, name + "::" + service.type))
-    return pairs
-
-
-def document(uuid, presentation_url):
-    """Return the device description (bytes) (UDA 1.0 2.1); `presentation_url` is where a person finds the router."""
-    parts = ['<?xml version="1.0"?>\r\n<root xmlns="urn:schemas-upnp-org:device-1-0">'
-             "<specVersion><major>1</major><minor>0</minor></specVersion>"]
-    for index, (device_type, name, device_services) in enumerate(DEVICES):
-        if index:
-            parts.append("<deviceList>")
-        parts.append("<device><deviceType>%s</deviceType><friendlyName>%s</friendlyName>"
-                     "<manufacturer>OpenWrt</manufacturer><modelDescription>UPnP gateway</modelDescription>"
-                     "<modelName>miniigd</modelName><modelNumber>1</modelNumber><serialNumber>00000000</serialNumber>"
-                     "<UDN>%s</UDN><serviceList>" % (device_type, name, udn(uuid, index)))
-        for service in device_services:
-            # serviceType before controlURL and no white space: small clients scan for it in this order.
-            parts.append("<service><serviceType>%s</serviceType><serviceId>%s</serviceId><SCPDURL>%s</SCPDURL>"
-                         "<controlURL>%s</controlURL><eventSubURL>%s</eventSubURL></service>"
-                         % (service.type, service.id, service.scpd_url, service.control_url, service.event_url))
-        parts.append("</serviceList>")
-    parts.append("</device></deviceList>" * (len(DEVICES) - 1))
-    parts.append("<presentationURL>%s</presentationURL></device></root>\r\n" % escape(presentation_url))
-    return "".join(parts).encode()
+def description_path(version):
+    """Return the path of a version's description."""
+    return _PREFIX[version] + _DESCRIPTION_PATH
 
 
 def scpd(service):
@@ -76,12 +125,15 @@ def scpd(service):
     parts = ['<?xml version="1.0"?>\r\n<scpd xmlns="urn:schemas-upnp-org:service-1-0">'
              "<specVersion><major>1</major><minor>0</minor></specVersion><actionList>"]
     for action in service.actions:
-        parts.append("<action><name>%s</name><argumentList>" % action.name)
-        for direction, arguments in (("in", action.arguments_in), ("out", action.arguments_out)):
-            for name, variable in arguments:
-                parts.append("<argument><name>%s</name><direction>%s</direction><relatedStateVariable>%s"
-                             "</relatedStateVariable></argument>" % (name, direction, variable))
-        parts.append("</argumentList></action>")
+        parts.append("<action><name>%s</name>" % action.name)
+        if action.arguments_in or action.arguments_out:
+            parts.append("<argumentList>")
+            for direction, arguments in (("in", action.arguments_in), ("out", action.arguments_out)):
+                for name, variable in arguments:
+                    parts.append("<argument><name>%s</name><direction>%s</direction><relatedStateVariable>%s"
+                                 "</relatedStateVariable></argument>" % (name, direction, variable))
+            parts.append("</argumentList>")
+        parts.append("</action>")
     parts.append("</actionList><serviceStateTable>")
     for variable in service.variables:
         parts.append('<stateVariable sendEvents="%s"><name>%s</name><dataType>%s</dataType>'

@@ -1,18 +1,40 @@
-"""The one table of UPnP error codes, and the exception that carries one to the client."""
+"""The one table of UPnP error codes, and the exceptions of the daemon."""
 
-# UDA 1.0 3.2.2, WANIPConnection:1 2.4.x and WANIPConnection:2 2.5.x; the texts are the standards' own.
+import errno
+
+# UDA 1.0 3.2.2 and 3.3.2, WANIPConnection:1 2.4, WANIPConnection:2 2.5, Layer3Forwarding:1 2.4; the standards' texts.
 TEXTS = {
     401: "Invalid Action",
     402: "Invalid Args",
+    404: "Invalid Var",
     501: "Action Failed",
     606: "Action not authorized",
+    703: "InactiveConnectionStateRequired",
+    704: "ConnectionSetupFailed",
     713: "SpecifiedArrayIndexInvalid",
     714: "NoSuchEntryInArray",
     715: "WildCardNotPermittedInSrcIP",
     716: "WildCardNotPermittedInExtPort",
     718: "ConflictInMappingEntry",
+    720: "InvalidDeviceUUID",
+    721: "InvalidServiceID",
     728: "NoPortMapsAvailable",
+    730: "PortMappingNotFound",
+    731: "ReadOnly",
+    733: "InconsistentParameters",
 }
+
+# What WANIPConnection:1 says where version 2 has a code of its own: (action, code of version 2) -> code of version 1.
+_VERSION_1_CODES = {
+    ("AddPortMapping", 606): 718,
+    ("AddPortMapping", 728): 501,
+    ("DeletePortMapping", 606): 714,
+}
+
+
+def code_of_version(code, action_name, version):
+    """Return the code with which an action of `version` (1 or 2) refuses for the reason that has `code`."""
+    return _VERSION_1_CODES.get((action_name, code), code) if version == 1 else code
 
 
 class UPnPError(Exception):
@@ -25,7 +47,20 @@ class UPnPError(Exception):
 
 
 class FirewallError(Exception):
-    """The firewall could not be changed; its first argument says why and, where there is a remedy, what to do."""
+    """The firewall could not be changed.
+
+    `text` says why and, where there is a remedy, what to do; `number` is the kernel's errno, 0 for none.
+    """
+
+    def __init__(self, text, number=0):
+        super().__init__(text, number)
+        self.text = text
+        self.number = number
+
+    @property
+    def is_absence(self):
+        """True when something that should be there is not: somebody else changed the firewall."""
+        return self.number == errno.ENOENT
 
 
 class ConfigError(Exception):

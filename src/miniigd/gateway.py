@@ -14,6 +14,8 @@ from .policy import check_add, check_owner
 # same cap).
 MAX_LEASE = const(604800)
 
+_EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest wait for the next
+
 
 class Gateway:
     """The mapping table, the firewall that mirrors it and the WAN side, as one."""
@@ -32,52 +34,67 @@ class Gateway:
         try:
             check_add(caller, mapping)
             replaced = self.table.plan(mapping)
-            self._firewall_add(mapping, replaced, lease or MAX_LEASE)
+            self._change_firewall(self._project_add, mapping, replaced, lease or MAX_LEASE, now)
         except UPnPError as refusal:
             log.warning("refused %s to %s: %s" % (mapping, caller, refusal.reason))
             raise
-        self.table.commit(mapping, replaced)
+        try:
+            self.table.commit(mapping, replaced)
+        except MemoryError:
+            self._change_firewall(self._project_remove, mapping, None, 0, now)
+            raise
         log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, lease or MAX_LEASE,
                                          description))
 
-    def _firewall_add(self, mapping, replaced, seconds):
-        try:
-            if mapping.enabled:
-                self.firewall.add(mapping, replaced, seconds)
-            elif replaced is not None and replaced.enabled:
-                self.firewall.remove(replaced)
-        except FirewallError as error:
-            raise UPnPError(501, error.args[0])
+    def _project_add(self, mapping, replaced, seconds):
+        if mapping.enabled:
+            self.firewall.add(mapping, replaced, seconds)
+        elif replaced is not None and replaced.enabled:
+            self.firewall.remove(replaced)
 
-    def delete(self, caller, remote_host, external_port, protocol):
+    def _project_remove(self, mapping, replaced, seconds):
+        if mapping.enabled:
+            self.firewall.remove(mapping)
+
+    def _change_firewall(self, change, mapping, replaced, seconds, now):
+        """Do a change; where somebody else took something of ours away, put everything back first. UPnPError 501."""
+        try:
+            try:
+                change(mapping, replaced, seconds)
+            except FirewallError as error:
+                if not error.is_absence:
+                    raise
+                log.warning("the firewall was changed by somebody else: putting our rules back")
+                self.sync(now)
+                change(mapping, replaced, seconds)
+        except FirewallError as error:
+            raise UPnPError(501, error.text)
+
+    def delete(self, caller, now, remote_host, external_port, protocol):
         """Close a port of `caller`; UPnPError 714, 606 or 501."""
         mapping = self.table.find(remote_host, external_port, protocol)
         if mapping is None:
             raise UPnPError(714)
         try:
             check_owner(caller, mapping)
-            self._close(mapping)
+            self._close(mapping, now)
         except UPnPError as refusal:
             log.warning("refused to close %s for %s: %s" % (mapping, caller, refusal.reason))
             raise
         log.info("closed %s: deleted by %s" % (mapping, caller))
 
-    def _close(self, mapping):
-        if mapping.enabled:
-            try:
-                self.firewall.remove(mapping)
-            except FirewallError as error:
-                raise UPnPError(501, error.args[0])
+    def _close(self, mapping, now):
+        self._change_firewall(self._project_remove, mapping, None, 0, now)
         self.table.remove(mapping)
 
     def expire(self, now):
-        """Close what has ended; return the second at which the next lease ends, or None."""
-        for mapping in self.table.expired(now):
+        """Close what has ended, not too many at once; return the second at which to look again, or None."""
+        for mapping in self.table.expired(now, _EXPIRE_AT_ONCE):
             try:
-                self._close(mapping)
+                self._close(mapping, now)
                 log.info("closed %s: its lease ended" % mapping)
             except UPnPError as error:
-                # The kernel has closed the hole by itself; what is left is a rule that leads nowhere.
+                # The kernel closes the hole by itself; what is left is a rule that leads nowhere.
                 self.table.remove(mapping)
                 log.error("closed %s: its lease ended, but %s" % (mapping, error.reason))
         return self.table.next_expiry

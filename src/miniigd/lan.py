@@ -10,24 +10,24 @@ _RETRY_MS = const(5000)  # when a socket could not be opened
 
 
 class Lan:
-    """Serves `gateway` as the device `uuid` on `interface`; `update` follows its address."""
+    """Serves `gateway` as `device` (description.Device) on `interface`; `update` follows its address."""
 
-    def __init__(self, loop, interface, port, uuid, gateway, notify_interval):
+    def __init__(self, loop, interface, port, device, gateway, notify_interval):
         self._loop = loop
         self._interface = interface
         self._port = port
-        self._uuid = uuid
+        self._device = device
         self._gateway = gateway
         self._notify_ms = notify_interval * 1000
-        self._targets = description.targets(uuid)
+        self._max_age = max(ssdp.MIN_MAX_AGE, 2 * notify_interval)  # one announcement may get lost
+        self._targets = device.targets()
         self._address = None  # the one that is served now
         self._http = None
         self._ssdp = None
         self._timers = []
 
-    @property
-    def _location(self):
-        return "http://%s:%d%s" % (self._address, self._port, description.DESCRIPTION_URL)
+    def _location(self, version):
+        return "http://%s:%d%s" % (self._address, self._port, description.description_path(version))
 
     def update(self):
         """Serve the interface's present address, if it has one."""
@@ -39,7 +39,7 @@ class Lan:
 
     def _open(self, address):
         self._address = address
-        control = Control(self._gateway, self._uuid, address)
+        control = Control(self._gateway, self._device, address)
         try:
             self._http = HttpServer(self._loop, self._interface, self._port,
                                     lambda request, peer: control.respond(request, peer, self._loop.now))
@@ -60,19 +60,19 @@ class Lan:
         search = ssdp.parse(datagram)
         if search is not None:
             # At once, whatever MX allows: clients are known to give up after 250 ms.
-            for target, usn in ssdp.matches(search, self._targets):
-                self._ssdp.send(ssdp.answer(target, usn, self._location), peer)
+            for target, usn, version in ssdp.matches(search, self._targets):
+                self._ssdp.send(ssdp.answer(target, usn, self._location(version), self._max_age), peer)
 
     def _announce(self):
-        for target, usn in self._targets:
-            self._ssdp.send(ssdp.alive(target, usn, self._location))
+        for target, usn, version in self._targets:
+            self._ssdp.send(ssdp.alive(target, usn, self._location(version), self._max_age))
 
     def _announce_again(self):
         self._announce()
         self._timers = [self._loop.call_later(self._notify_ms, self._announce_again)]
 
     def _byebye(self):
-        for target, usn in self._targets:
+        for target, usn, _ in self._targets:
             self._ssdp.send(ssdp.byebye(target, usn))
 
     def close(self):

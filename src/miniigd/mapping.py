@@ -10,7 +10,8 @@ firewall and no protocol: `now` is an argument, in seconds.
 from .compat import const
 from .errors import UPnPError
 
-MAX_MAPPINGS = const(10000)  # in all; what a 16 MB router can hold
+MAX_MAPPINGS = const(1500)  # in all; the runtime's heap limit holds some more, with the longest descriptions
+MAX_MAPPINGS_PER_CLIENT = const(1000)  # one host cannot take them all
 PROTOCOLS = ("TCP", "UDP")
 
 
@@ -45,7 +46,9 @@ class MappingTable:
     def __init__(self):
         self._mappings = []
         self._ports = {}  # _key -> first PortMapping of that port, the others behind it by `sibling`
+        self._counts = {}  # internal client -> how many mappings it has
         self.next_expiry = None  # no mapping ends before this second
+        self.update_id = 0  # counts the changes, as a ui4 (WANIPConnection:2 2.3.25)
 
     def __len__(self):
         return len(self._mappings)
@@ -66,6 +69,11 @@ class MappingTable:
             mapping = mapping.sibling
         return mapping
 
+    def owner(self, external_port, protocol):
+        """Return the internal client (dotted quad) that has the port, or None."""
+        mapping = self._ports.get(_key(external_port, protocol))
+        return None if mapping is None else mapping.internal_client
+
     def plan(self, mapping):
         """Return the mapping that `mapping` would replace, or None.
 
@@ -76,39 +84,66 @@ class MappingTable:
         if owner is not None and owner.internal_client != mapping.internal_client:
             raise UPnPError(718, "%s %d belongs to %s" % (owner.protocol, owner.external_port, owner.internal_client))
         replaced = self.find(mapping.remote_host, mapping.external_port, mapping.protocol)
-        if replaced is None and len(self._mappings) >= MAX_MAPPINGS:
-            raise UPnPError(728, "the table is full")
+        if replaced is None:
+            if len(self._mappings) >= MAX_MAPPINGS:
+                raise UPnPError(728, "the table is full")
+            if self._counts.get(mapping.internal_client, 0) >= MAX_MAPPINGS_PER_CLIENT:
+                raise UPnPError(728, "%s has enough" % mapping.internal_client)
         return replaced
 
     def commit(self, mapping, replaced):
-        """Put `mapping` into the table, in the place of `replaced` where that is not None."""
+        """Put `mapping` into the table, in the place of `replaced` where that is not None; whole, or not at all."""
         key = _key(mapping.external_port, mapping.protocol)
         if replaced is None:
-            self._mappings.append(mapping)
+            self._append(key, mapping)
         else:
             self._mappings[self._mappings.index(replaced)] = mapping
             self._unlink(key, replaced)
-        mapping.sibling = self._ports.get(key)
-        self._ports[key] = mapping
+            mapping.sibling = self._ports.get(key)
+            self._ports[key] = mapping
+        self._count_change()
         if self.next_expiry is None or mapping.expires < self.next_expiry:
             self.next_expiry = mapping.expires
+
+    def _append(self, key, mapping):
+        # Memory can run out at each of these: what was done is taken back then.
+        self._mappings.append(mapping)
+        try:
+            self._counts[mapping.internal_client] = self._counts.get(mapping.internal_client, 0) + 1
+            mapping.sibling = self._ports.get(key)
+            self._ports[key] = mapping
+        except MemoryError:
+            self._mappings.pop()
+            count = len([one for one in self._mappings if one.internal_client == mapping.internal_client])
+            if mapping.internal_client in self._counts:
+                self._counts[mapping.internal_client] = count
+            raise
 
     def remove(self, mapping):
         """Take `mapping` out of the table."""
         self._mappings.remove(mapping)
         self._unlink(_key(mapping.external_port, mapping.protocol), mapping)
+        count = self._counts[mapping.internal_client] - 1
+        if count:
+            self._counts[mapping.internal_client] = count
+        else:
+            del self._counts[mapping.internal_client]
+        self._count_change()
 
-    def expired(self, now):
-        """Return the mappings whose lease has ended, and learn when the next one will."""
+    def expired(self, now, most):
+        """Return up to `most` mappings whose lease has ended, and learn when the next one will end."""
         ended = []
         self.next_expiry = None
         for mapping in self._mappings:
             expires = mapping.expires
-            if expires <= now:
+            if expires <= now and len(ended) < most:
                 ended.append(mapping)
             elif self.next_expiry is None or expires < self.next_expiry:
                 self.next_expiry = expires
         return ended
+
+    def _count_change(self):
+        self.update_id = self.update_id + 1 & 0xFFFFFFFF
 
     def _unlink(self, key, mapping):
         first = self._ports[key]

@@ -12,11 +12,13 @@ Raises UPnPError; any other exception is a bug.
 
 from .compat import const, ip4_bytes
 from .errors import TEXTS, UPnPError
-from .xml import Reader, XMLError, escape, unescape
+from .xml import Document, Reader, XMLError, escape, unescape
 
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
 _MAX_DESCRIPTION = const(63)  # bytes; miniupnpc's buffer for it has 64
 _MAX_DIGITS = const(10)  # of a ui4
+
+QUERY = "QueryStateVariable"  # not an action of any service: the protocol's own
 
 _HEAD = ('<?xml version="1.0"?>\r\n<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
          's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>')
@@ -93,7 +95,7 @@ def bind(service, action, raw):
 
 def _reader(service, name, variable):
     """Return (the argument's name as bytes, the function that reads its value)."""
-    return name.encode(), _READERS.get(name) or _READ_TYPE[service.variable(variable).data_type]
+    return name.encode(), _READERS.get(name) or _READ_TYPE[service.find_variable(variable).data_type]
 
 
 # Left out by clients in the wild (KTorrent): read as if it were empty.
@@ -212,15 +214,25 @@ def response(service, action, values):
     """Return the body (bytes) that answers a call: `values` in the order of the action's table."""
     parts = [_HEAD, "<u:", action.name, 'Response xmlns:u="', service.type, '">']
     for (name, _), value in zip(action.arguments_out, values):
-        if value is True or value is False:
-            text = "1" if value else "0"
-        elif isinstance(value, int):
-            text = str(value)
-        else:
-            text = escape(value)
-        parts.extend(("<", name, ">", text, "</", name, ">"))
+        parts.extend(("<", name, ">", _text(value), "</", name, ">"))
     parts.extend(("</u:", action.name, "Response>", _TAIL))
     return "".join(parts).encode()
+
+
+def _text(value):
+    """Return a value as it stands in an element."""
+    if value is True or value is False:
+        return "1" if value else "0"
+    if isinstance(value, Document):
+        return "<![CDATA[" + value.text + "]]>"
+    return str(value) if isinstance(value, int) else escape(value)
+
+
+def query_response(value):
+    """Return the body (bytes) that answers QueryStateVariable (UDA 1.0 3.3.2)."""
+    return "".join((
+        _HEAD, '<u:QueryStateVariableResponse xmlns:u="urn:schemas-upnp-org:control-1-0"><return>', _text(value),
+        "</return></u:QueryStateVariableResponse>", _TAIL)).encode()
 
 
 def fault(code):

@@ -3,8 +3,8 @@
 Owns the message formats. No sockets, no clock, no timers.
 
     search = parse(datagram)                    # a Search, or None for traffic that is not ours
-    for target, usn in matches(search, targets):
-        send(answer(target, usn, location))
+    for target, usn, version in matches(search, targets):
+        send(answer(target, usn, location, max_age))
 """
 
 from .compat import const
@@ -12,7 +12,7 @@ from .http import SERVER
 
 GROUP = "239.255.255.250"
 PORT = const(1900)
-MAX_AGE = const(1800)  # seconds an announcement stands; repeated well before (UDA 1.0 1.1.2)
+MIN_MAX_AGE = const(1800)  # seconds that an announcement stands at least (UDA 1.0 1.1.2)
 MAX_DATAGRAM = const(1500)  # bytes; a longer search is no search
 
 
@@ -48,23 +48,23 @@ def parse(datagram):
 
 
 def matches(search, targets):
-    """Return those of the (target, USN) pairs that answer the search: all for ssdp:all, else the one that is asked."""
+    """Return those of the (target, USN, ...) that answer the search: all for ssdp:all, else what is asked for."""
     if search.target == "ssdp:all":
         return targets
-    return [pair for pair in targets if pair[0] == search.target]
+    return [entry for entry in targets if entry[0] == search.target]
 
 
-def answer(target, usn, location):
+def answer(target, usn, location, max_age):
     """Return the datagram that answers a search (UDA 1.0 1.2.3)."""
     return ("HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=%d\r\nEXT:\r\nLOCATION: %s\r\nSERVER: %s\r\nST: %s\r\n"
-            "USN: %s\r\nContent-Length: 0\r\n\r\n" % (MAX_AGE, location, SERVER, target, usn)).encode()
+            "USN: %s\r\nContent-Length: 0\r\n\r\n" % (max_age, location, SERVER, target, usn)).encode()
 
 
-def alive(target, usn, location):
+def alive(target, usn, location, max_age):
     """Return the datagram that announces a device or service (UDA 1.0 1.1.2)."""
     return ("NOTIFY * HTTP/1.1\r\nHOST: %s:%d\r\nCACHE-CONTROL: max-age=%d\r\nLOCATION: %s\r\nNT: %s\r\n"
             "NTS: ssdp:alive\r\nSERVER: %s\r\nUSN: %s\r\n\r\n"
-            % (GROUP, PORT, MAX_AGE, location, target, SERVER, usn)).encode()
+            % (GROUP, PORT, max_age, location, target, SERVER, usn)).encode()
 
 
 def byebye(target, usn):

@@ -3,8 +3,9 @@
 import gc
 import sys
 
-from . import VERSION, config, description, interfaces, log
+from . import VERSION, config, interfaces, log
 from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const
+from .description import Device
 from .errors import ConfigError, FirewallError
 from .gateway import Gateway
 from .interfaces import Interfaces
@@ -33,7 +34,7 @@ def main(arguments):
     try:
         supervisor = Supervisor(settings)
     except FirewallError as error:
-        log.error("cannot start: %s" % error.args[0])
+        log.error("cannot start: %s" % error.text)
         return 1
     return supervisor.run()
 
@@ -47,6 +48,14 @@ def _make_firewall(name):
     from .firewall import nft
 
     return nft.NftFirewall(NetlinkChannel(nft.PROTOCOL))
+
+
+def _is_ppp(device):
+    """True for the names that OpenWrt gives to devices of point-to-point links."""
+    for prefix in ("ppp", "pptp", "l2tp", "3g-"):
+        if device.startswith(prefix):
+            return True
+    return False
 
 
 class Supervisor:
@@ -87,7 +96,7 @@ class Supervisor:
         try:
             self._gateway.firewall.close()
         except FirewallError as error:
-            log.error("%s" % error.args[0])
+            log.error(error.text)
         log.info("stopped")
         return 0
 
@@ -113,7 +122,7 @@ class Supervisor:
         try:
             self._ask_interfaces()
         except FirewallError as error:
-            log.error(error.args[0])
+            log.error(error.text)
             self._retry = self._loop.call_later(_RETRY_MS, self._look_again)
             return
         self._follow()
@@ -140,7 +149,7 @@ class Supervisor:
             self._gateway.sync(self._loop.now)
             self._wan_index = self._wan.index
         except FirewallError as error:
-            log.error(error.args[0])
+            log.error(error.text)
             self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)
 
     def _arm_expiry(self):
@@ -160,7 +169,9 @@ class Supervisor:
         settings = self._settings
         first = self._interfaces[settings.lan_devices[0]]
         uuid = settings.uuid or config.uuid_of_mac(first.mac if len(first.mac) == 6 else bytes(6))
-        self._gateway.default_connection_service = description.default_connection_service(uuid)
+        device = Device(uuid, (1,) if settings.is_igdv1_only else (1, 2), _is_ppp(settings.wan_device))
+        self._gateway.default_connection_services = {
+            version: device.default_connection_service(version) for version in device.versions}
         for name in settings.lan_devices:
-            self._lans.append(Lan(self._loop, self._interfaces[name], settings.port, uuid, self._gateway,
+            self._lans.append(Lan(self._loop, self._interfaces[name], settings.port, device, self._gateway,
                                   settings.notify_interval))

@@ -19,6 +19,17 @@ class XMLError(Exception):
     """The document is not XML that UPnP allows; the first argument says where it broke."""
 
 
+class Document:
+    """A document (text) that is the value of an element of another: it goes there in a CDATA section.
+
+    Escaping it would mean the same, but miniupnpc does not read it then. Its own texts are escaped, so that the end
+    of the section cannot stand in it.
+    """
+
+    def __init__(self, text):
+        self.text = text
+
+
 def escape(text):
     """Return `text` with the characters that XML reserves replaced."""
     if "&" in text:

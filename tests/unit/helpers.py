@@ -1,15 +1,26 @@
 """What several unit tests share.
 
-Catch an exception, damage an input, see what is logged, set the clock, stand in for files, decode netlink.
+Catch an exception, damage an input, see what is logged, set the clock, stand in for files, decode netlink, make a
+gateway and call its actions, take an XML document apart.
 """
 
 import io
 import socket
 import struct
 
+from miniigd import log
 from miniigd import loop as loop_module
 from miniigd.compat import IP_MULTICAST_IF
+from miniigd.errors import UPnPError
+from miniigd.firewall.memory import MemoryFirewall
+from miniigd.gateway import Gateway
+from miniigd.interfaces import Interface
+from miniigd.mapping import MappingTable
 from miniigd.netlink import attributes, messages
+from miniigd.services import Context
+from miniigd.wan import Wan
+
+HOST, OTHER = "192.168.1.2", "192.168.1.3"  # of the LAN
 
 
 def raised(kind, function, *arguments):
@@ -129,3 +140,56 @@ def nft_messages(data):
 def nft_expressions(data):
     """Return the [(name, attributes by type)] of a rule's list of expressions."""
     return [(one[1], dict(values(one[2]))) for one in [dict(values(value)) for _, value in values(data)]]
+
+
+def make_gateway(address="81.2.69.160"):
+    """Return a Gateway whose WAN has had that external address, or None, since the second 40."""
+    interface = Interface("wan")
+    wan = Wan(interface, 50000000, 100000000)
+    if address:
+        interface.index, interface.is_up, interface.addresses = 4, True, [(address, 22)]
+        wan.update(40)
+    return Gateway(MappingTable(), MemoryFirewall(), wan)
+
+
+def call(service, gateway, name, arguments=(), caller=HOST, now=100, version=1):
+    """Return the values of an action, or the code with which it refuses."""
+    action = service.find_action(name)
+    assert len(arguments) == len(action.arguments_in)
+    with Output(log):
+        try:
+            values = action.function(Context(gateway, caller, now, version), list(arguments))
+        except UPnPError as error:
+            return error.code
+    assert len(values) == len(action.arguments_out)
+    return values
+
+
+def elements(data):
+    """Return the [(name, text)] of the elements of a document (bytes), each text as it stands there.
+
+    Fails when the document is not well formed, in the plain style of miniigd: no empty tags, no raw > in a text.
+    """
+    text = data.decode()
+    assert text.startswith('<?xml version="1.0"?>')
+    found, open_names = [], []
+    for piece in text[text.find("?>") + 2:].strip().split("<")[1:]:
+        tag, mark, rest = piece.partition(">")
+        assert mark and ">" not in rest
+        for reference in rest.split("&")[1:]:
+            assert reference.partition(";")[0] in ("amp", "lt", "gt", "quot"), rest
+        if tag.startswith("/"):
+            assert open_names.pop() == tag[1:]
+            assert not rest.strip()
+        else:
+            assert open_names or not found  # one root
+            name = tag.split(" ")[0]
+            open_names.append(name)
+            found.append((name, rest))
+    assert found and not open_names
+    return found
+
+
+def texts(found, name):
+    """Return the texts of all `elements` of that name."""
+    return [text for kind, text in found if kind == name]

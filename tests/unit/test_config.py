@@ -34,12 +34,14 @@ FILES = (
     ("config upnpd 'config'\noption a '#b'", [("a", "#b")]),
     ("config upnpd 'config'\nlist a b\noption c d\n", [("c", "d")]),
     ("package upnpd\nconfig upnpd 'config'\noption a b", [("a", "b")]),
-    ("config perm_rule\noption a b\nconfig upnpd 'config'\noption c d\nconfig perm_rule 'x'\noption e f", [("c", "d")]),
+    ("config perm_rule\noption a b\nconfig upnpd 'config'\noption c d\nconfig perm_rule 'x'\noption e f",
+     [("perm_rule", ""), ("c", "d"), ("perm_rule", "x")]),
     ("config upnpd 'other'\noption a b\nconfig upnpd\noption c d\nconfig other 'config'\noption e f", []),
     ("option a b\nconfig upnpd 'config'\noption c d", [("c", "d")]),
     ("config upnpd 'config'\noption a 1\noption a 2", [("a", "1"), ("a", "2")]),
     # uci writes an apostrophe like this
-    ("config perm_rule\noption comment 'don'\\''t'\nconfig upnpd 'config'\noption a 'b'\\''c'", [("a", "b'c")]),
+    ("config perm_rule\noption comment 'don'\\''t'\nconfig upnpd 'config'\noption a 'b'\\''c'",
+     [("perm_rule", ""), ("a", "b'c")]),
     ("config upnpd 'config'\noption a b\\ c\noption d \"e\\\"f\\\\\"\noption g 'h\\'",
      [("a", "b c"), ("d", "e\"f\\"), ("g", "h\\")]),
 )
@@ -67,7 +69,7 @@ def test_the_shipped_file():
     options = config.parse_uci(SHIPPED)
     assert options[0] == ("enabled", "0")
     assert ("download", "1024") in options and ("uuid", "") in options
-    assert len(options) == 9
+    assert options[9:] == [("perm_rule", "")]
 
 
 def test_files():
@@ -96,6 +98,7 @@ def test_defaults():
     assert (settings.port, settings.notify_interval, settings.uuid, settings.firewall) == (5000, 900, "", "nft")
     assert (settings.upstream_bit_rate, settings.downstream_bit_rate) == (100000000, 100000000)
     assert not settings.is_verbose
+    assert settings.is_igdv1_only == 0
 
 
 def test_options_are_taken_over():
@@ -120,14 +123,14 @@ def test_the_least_and_the_most_are_allowed():
 def test_a_wrong_number_is_named_and_the_default_kept():
     for name, values in (("port", ("", "0", "65536", "-1", "http", "5000 ", "5_0", "\u0665", "99999999999999999999")),
                          ("notify_interval", ("59", "86401", "1.5")), ("upload", ("4000001", "-1")),
-                         ("download", ("fast",))):
+                         ("download", ("fast",)), ("igdv1", ("2", "-1", "", "yes"))):
         for value in values:
             settings = config.Config()
             with Output(log) as output:
                 settings.set_option(name, value)
             assert "option %s is " % name in output.text(), value
             assert (settings.port, settings.notify_interval) == (5000, 900)
-            assert (settings.upstream_kbyte, settings.downstream_kbyte) == (0, 0)
+            assert (settings.upstream_kbyte, settings.downstream_kbyte, settings.is_igdv1_only) == (0, 0, 0)
 
 
 def test_a_wrong_uuid_is_named():
@@ -195,9 +198,16 @@ def _read_file(data):
 
 
 def test_a_file_is_read():
-    settings, text = _read_file(SHIPPED.replace("5000", "5001").encode())
+    settings, text = _read_file(SHIPPED.replace("5000", "5001").partition("config perm_rule")[0].encode())
     assert settings.port == 5001
+    assert settings.is_igdv1_only == 1
     assert text == ""
+
+
+def test_rules_that_are_not_read_are_named_once():
+    settings, text = _read_file((SHIPPED + SHIPPED[SHIPPED.find("config perm_rule"):]).encode())
+    assert settings.port == 5000
+    assert text.count("\n") == 1 and "/etc/test: perm_rule sections are not read yet" in text
 
 
 def test_a_file_that_does_not_exist_leaves_the_defaults():

@@ -1,17 +1,17 @@
 """miniigd.control: requests to answers, as bytes: documents, calls of real clients, and everything that is refused."""
 
-from helpers import Output, damaged
+from helpers import HOST, OTHER, Output, damaged, elements, make_gateway, texts
 from miniigd import log
 from miniigd.control import Control
-from miniigd.firewall.memory import MemoryFirewall
-from miniigd.gateway import Gateway
+from miniigd.description import Device
+from miniigd.errors import FirewallError
 from miniigd.http import HTTPError, RequestReader
-from miniigd.interfaces import Interface
-from miniigd.mapping import MappingTable
-from miniigd.wan import Wan
+from miniigd.mapping import MAX_MAPPINGS
+from miniigd.xml import unescape
 
-UUID, LAN, HOST = "6d696e69-6967-8001-8000-000102030405", "192.168.1.1", "192.168.1.2"
-URL = "/upnp/control/WANIPConn1"
+UUID, LAN = "6d696e69-6967-8001-8000-000102030405", "192.168.1.1"
+URL, URL_2 = "/upnp/control/WANIPConn1", "/igd2/upnp/control/WANIPConn1"
+URLS = {1: URL, 2: URL_2}
 
 ADD = (
     b'<?xml version="1.0"?>\r\n<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
@@ -26,14 +26,12 @@ POST = (b"POST /upnp/control/WANIPConn1 HTTP/1.1\r\nHost: 192.168.1.1:5000\r\nCo
         b'SOAPAction: "urn:schemas-upnp-org:service:WANIPConnection:1#AddPortMapping"\r\n\r\n' % len(ADD)) + ADD
 
 
-def _control():
-    interface = Interface("wan")
-    interface.addresses = [("81.2.69.160", 22)]
-    wan = Wan(interface, 0, 0)
-    wan.update(0)
-    gateway = Gateway(MappingTable(), MemoryFirewall(), wan)
-    gateway.default_connection_service = "uuid:x"
-    return Control(gateway, UUID, LAN), gateway
+def _control(versions=(1, 2), is_ppp=False, address="81.2.69.160"):
+    gateway = make_gateway(address)
+    device = Device(UUID, versions, is_ppp)
+    gateway.default_connection_services = {
+        version: device.default_connection_service(version) for version in versions}
+    return Control(gateway, device, LAN), gateway
 
 
 def _request(method, path, headers=(), body=b""):
@@ -65,8 +63,11 @@ def _call(control, name, arguments=b"", path=URL, caller=HOST, now=100):
 
 def test_documents():
     control, _ = _control()
-    for path, root in (("/rootDesc.xml", b"<root "), ("/WANIPConn1.xml", b"<scpd "), ("/WANCommonIFC1.xml", b"<scpd "),
-                       ("/L3Forwarding1.xml", b"<scpd ")):
+    for path, root in (
+            ("/rootDesc.xml", b"<root "), ("/WANIPConn1.xml", b"<scpd "), ("/WANCommonIFC1.xml", b"<scpd "),
+            ("/L3Forwarding1.xml", b"<scpd "), ("/WANEthLinkC1.xml", b"<scpd "), ("/igd2/rootDesc.xml", b"<root "),
+            ("/igd2/WANIPConn1.xml", b"<scpd "), ("/igd2/WANCommonIFC1.xml", b"<scpd "),
+            ("/igd2/L3Forwarding1.xml", b"<scpd "), ("/igd2/WANEthLinkC1.xml", b"<scpd ")):
         status, lines, body = _respond(control, "GET", path)
         assert status == 200
         assert b'Content-Type: text/xml; charset="utf-8"' in lines
@@ -77,9 +78,50 @@ def test_documents():
 
 
 def test_the_description_names_this_router():
-    body = _respond(_control()[0], "GET", "/rootDesc.xml")[2]
-    assert b"<UDN>uuid:" + UUID.encode() in body
-    assert b"<presentationURL>http://192.168.1.1/</presentationURL>" in body
+    for path, uuid in (("/rootDesc.xml", UUID), ("/igd2/rootDesc.xml", "6d696e69-6967-8004-8000-000102030405")):
+        body = _respond(_control()[0], "GET", path)[2]
+        assert b"<UDN>uuid:" + uuid.encode() in body
+        assert b"<presentationURL>http://192.168.1.1/</presentationURL>" in body
+
+
+def test_what_is_not_offered_is_not_there():
+    control, gateway = _control((1,))
+    for method, path in (("GET", "/igd2/rootDesc.xml"), ("GET", "/igd2/WANIPConn1.xml"), ("POST", URL_2),
+                         ("GET", "/WANPPPConn1.xml"), ("POST", "/upnp/control/WANPPPConn1")):
+        assert _respond(control, method, path)[0] == 404, path
+    control, gateway = _control(is_ppp=True)
+    for path in ("/upnp/control/WANPPPConn1", "/igd2/upnp/control/WANPPPConn1"):
+        body = _call(control, b"GetLinkLayerMaxBitRates", path=path)[2]
+        assert b"<NewUpstreamMaxBitRate>50000000</NewUpstreamMaxBitRate>" in body
+        assert b'xmlns:u="urn:schemas-upnp-org:service:WANPPPConnection:1"' in body
+
+
+PATHS = ("/rootDesc.xml", "/WANIPConn1.xml", "/WANCommonIFC1.xml", "/L3Forwarding1.xml", "/WANEthLinkC1.xml",
+         "/WANPPPConn1.xml")
+
+
+def test_windows_and_the_xbox_see_version_1_wherever_they_look():
+    control, _ = _control(is_ppp=True)
+    for agent in (b"Microsoft-Windows/10.0 UPnP/1.0", b"Microsoft-Windows/6.1 UPnP/1.0 Windows-Media-Player/12.0",
+                  b"FDSSDP", b"fdssdp", b"Xbox/2.0.17559.0 UPnP/1.0 Xbox/2.0.17559.0", b"MICROSOFT-WINDOWS",
+                  b"Mozilla/4.0 (compatible; UPnP/1.0; Windows NT/5.1) Microsoft-Windows", b" XBOX "):
+        for path in PATHS:
+            expected = _respond(control, "GET", path)
+            assert b":2" not in expected[2]
+            for name in (b"User-Agent", b"USER-AGENT"):
+                assert _respond(control, "GET", "/igd2" + path, ((name, agent),)) == expected
+                assert _respond(control, "GET", path, ((name, agent),)) == expected
+                assert _respond(control, "HEAD", "/igd2" + path, ((name, agent),))[:2] == expected[:2]
+
+
+def test_others_see_version_2_where_it_is():
+    control, _ = _control(is_ppp=True)
+    for agent in (b"", b"Linux/5.4 UPnP/1.1 MiniUPnPc/2.2.4", b"WindowsXP", b"Windows/10", b"micro soft", b"FD SSDP"):
+        for path in PATHS:
+            answer = _respond(control, "GET", "/igd2" + path, ((b"User-Agent", agent),))
+            assert answer == _respond(control, "GET", "/igd2" + path)
+        for path, text in (("rootDesc", b"InternetGatewayDevice:2"), ("WANIPConn1", b"AddAnyPortMapping")):
+            assert text in _respond(control, "GET", "/igd2/%s.xml" % path, ((b"User-Agent", agent),))[2]
 
 
 def test_other_requests():
@@ -88,8 +130,21 @@ def test_other_requests():
             ("GET", "/", 404), ("GET", "/etc/passwd", 404), ("GET", "/../rootDesc.xml", 404),
             ("GET", "/rootDesc.xml/", 404), ("GET", "/rootdesc.xml", 404), ("GET", URL, 405), ("HEAD", URL, 405),
             ("POST", "/", 404), ("POST", "/rootDesc.xml", 405), ("POST", URL, 400), ("PUT", "/rootDesc.xml", 405),
-            ("DELETE", URL, 405), ("DELETE", "/x", 404), ("PROPFIND", "/rootDesc.xml", 501), ("get", "/rootDesc.xml", 501), ("OPTIONS", "*", 404)):
+            ("DELETE", URL, 405), ("DELETE", "/x", 404), ("PROPFIND", "/rootDesc.xml", 501),
+            ("get", "/rootDesc.xml", 501), ("OPTIONS", "*", 404), ("GET", URL_2, 405), ("POST", URL_2, 400),
+            ("POST", "/igd2/rootDesc.xml", 405), ("POST", "/igd2/", 404), ("PROPFIND", URL_2, 501),
+            ("PROPFIND", "/x", 404), ("SUBSCRIBE", "/x", 404), ("SUBSCRIBE", "/rootDesc.xml", 405),
+            ("SUBSCRIBE", URL, 405), ("GET", "/upnp/event/WANIPConn1", 405), ("POST", "/upnp/event/WANIPConn1", 405)):
         assert _respond(control, method, path)[0] == status, (method, path)
+
+
+def test_a_wrong_method_is_told_which_are_right():
+    control, _ = _control()
+    for path, allowed in (("/rootDesc.xml", b"Allow: GET, HEAD"), ("/igd2/WANIPConn1.xml", b"Allow: GET, HEAD"),
+                          (URL, b"Allow: POST"), (URL_2, b"Allow: POST")):
+        for method in ("PUT", "SUBSCRIBE", "DELETE", "OPTIONS"):
+            status, lines, _ = _respond(control, method, path)
+            assert status == 405 and allowed in lines, (method, path)
 
 
 def test_a_name_that_leads_here_is_refused():
@@ -160,7 +215,8 @@ def test_a_mapping_from_the_first_to_the_last_byte():
     assert status == 200
     assert b"<NewPortMappingDescription>Tom &amp; Jerry</NewPortMappingDescription>" in body
     arguments = b"<NewRemoteHost/><NewExternalPort>8000</NewExternalPort><NewProtocol>tcp</NewProtocol>"
-    assert _fault(_call(control, b"DeletePortMapping", arguments, caller="192.168.1.3")) == 606
+    assert _fault(_call(control, b"DeletePortMapping", arguments, caller=OTHER)) == 714
+    assert _fault(_call(control, b"DeletePortMapping", arguments, URL_2, OTHER)) == 606
     assert _call(control, b"DeletePortMapping", arguments)[0] == 200
     assert _fault(_call(control, b"DeletePortMapping", arguments)) == 714
 
@@ -168,6 +224,8 @@ def test_a_mapping_from_the_first_to_the_last_byte():
 def test_every_action_without_arguments_answers():
     control, _ = _control()
     for path, name in ((URL, b"GetStatusInfo"), (URL, b"GetNATRSIPStatus"), (URL, b"GetConnectionTypeInfo"),
+                       (URL_2, b"GetStatusInfo"), (URL_2, b"GetNATRSIPStatus"), (URL_2, b"RequestConnection"),
+                       ("/upnp/control/WANEthLinkC1", b"GetEthernetLinkStatus"),
                        ("/upnp/control/WANCommonIFC1", b"GetCommonLinkProperties"),
                        ("/upnp/control/WANCommonIFC1", b"GetTotalBytesSent"),
                        ("/upnp/control/WANCommonIFC1", b"GetTotalPacketsReceived"),
@@ -183,6 +241,282 @@ def test_the_version_in_the_header_does_not_matter():
     for header in (b"urn:schemas-upnp-org:service:WANIPConnection:2#GetStatusInfo",
                    b'"urn:x:WANPPPConnection:1#GetStatusInfo"'):
         assert _respond(control, "POST", URL, ((b"SOAPAction", header),), body)[0] == 200
+
+
+def test_an_answer_of_version_2_names_version_2():
+    body = _call(_control()[0], b"GetExternalIPAddress", path=URL_2)[2]
+    assert b'<u:GetExternalIPAddressResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:2">' in body
+
+
+def test_the_default_connection_service_of_each_version():
+    for prefix, end in (("", b"-8003-8000-000102030405:WANConnectionDevice:1"),
+                        ("/igd2", b"-8006-8000-000102030405:WANConnectionDevice:2")):
+        body = _call(_control()[0], b"GetDefaultConnectionService", path=prefix + "/upnp/control/L3Forwarding1")[2]
+        assert end + b",urn:upnp-org:serviceId:WANIPConn1</NewDefaultConnectionService>" in body
+
+
+def _identity(port, protocol=b"TCP"):
+    return (b"<NewRemoteHost/><NewExternalPort>%s</NewExternalPort><NewProtocol>%s</NewProtocol>" % (port, protocol))
+
+
+def _mapping(port, client=b"", internal_port=b"8001", lease=b"3600", description=b"web"):
+    return _identity(port) + (
+        b"<NewInternalPort>%s</NewInternalPort><NewInternalClient>%s</NewInternalClient><NewEnabled>1</NewEnabled>"
+        b"<NewPortMappingDescription>%s</NewPortMappingDescription><NewLeaseDuration>%s</NewLeaseDuration>"
+        % (internal_port, client, description, lease))
+
+
+def _range(start, end, protocol=b"TCP", number=None):
+    return (b"<NewStartPort>%s</NewStartPort><NewEndPort>%s</NewEndPort><NewProtocol>%s</NewProtocol>"
+            b"<NewManage>0</NewManage>" % (start, end, protocol)) + (
+                b"" if number is None else b"<NewNumberOfPorts>%s</NewNumberOfPorts>" % number)
+
+
+def _index(number):
+    return b"<NewPortMappingIndex>%s</NewPortMappingIndex>" % number
+
+
+def _type(name):
+    return b"<NewConnectionType>%s</NewConnectionType>" % name
+
+
+# What is there: TCP 8000 of HOST, TCP 9000 of OTHER. (action, arguments, code of version 1, code of version 2)
+REFUSALS = (
+    (b"AddPortMapping", b"", 402, 402),
+    (b"AddPortMapping", _mapping(b"70000"), 402, 402),
+    (b"AddPortMapping", _mapping(b"8002", internal_port=b"0"), 402, 402),
+    (b"AddPortMapping", _mapping(b"8002", client=b"printer"), 402, 402),
+    (b"AddPortMapping", _mapping(b"8002", client=b"192.168.1.3"), 718, 606),
+    (b"AddPortMapping", _mapping(b"1023"), 718, 606),
+    (b"AddPortMapping", _mapping(b"8002", internal_port=b"22"), 718, 606),
+    (b"AddPortMapping", _mapping(b"0"), 716, 716),
+    (b"AddPortMapping", _mapping(b"*"), 716, 716),
+    (b"AddPortMapping", _mapping(b"9000"), 718, 718),
+    (b"DeletePortMapping", b"", 402, 402),
+    (b"DeletePortMapping", _identity(b"8000", b""), 402, 402),
+    (b"DeletePortMapping", _identity(b"9000"), 714, 606),
+    (b"DeletePortMapping", _identity(b"8001"), 714, 714),
+    (b"DeletePortMapping", _identity(b"8000", b"UDP"), 714, 714),
+    (b"GetGenericPortMappingEntry", b"", 402, 402),
+    (b"GetGenericPortMappingEntry", _index(b"-1"), 402, 402),
+    (b"GetGenericPortMappingEntry", _index(b"2"), 713, 713),
+    (b"GetSpecificPortMappingEntry", b"", 402, 402),
+    (b"GetSpecificPortMappingEntry", _identity(b"8000", b"SCTP"), 402, 402),
+    (b"GetSpecificPortMappingEntry", _identity(b"8001"), 714, 714),
+    (b"SetConnectionType", b"", 402, 402),
+    (b"SetConnectionType", _type(b"Token-Ring"), 402, 402),
+    (b"SetConnectionType", _type(b"IP_Bridged"), 703, 731),
+    (b"ForceTermination", b"", 606, 606),
+    (b"RequestTermination", b"", 401, 401),
+    (b"AddAnyPortMapping", b"", 401, 402),
+    (b"AddAnyPortMapping", _mapping(b"8002", internal_port=b"0"), 401, 402),
+    (b"AddAnyPortMapping", _mapping(b"8002", client=b"192.168.1.3"), 401, 606),
+    (b"AddAnyPortMapping", _mapping(b"1023"), 401, 606),
+    (b"DeletePortMappingRange", b"", 401, 402),
+    (b"DeletePortMappingRange", _range(b"9000", b"9000"), 401, 606),
+    (b"DeletePortMappingRange", _range(b"8001", b"8999"), 401, 730),
+    (b"DeletePortMappingRange", _range(b"0", b"65535", b"UDP"), 401, 730),
+    (b"DeletePortMappingRange", _range(b"8001", b"8000"), 401, 733),
+    (b"GetListOfPortMappings", b"", 401, 402),
+    (b"GetListOfPortMappings", _range(b"0", b"65535"), 401, 402),
+    (b"GetListOfPortMappings", _range(b"0", b"65535", b"", b"0"), 401, 402),
+    (b"GetListOfPortMappings", _range(b"8001", b"8999", b"TCP", b"0"), 401, 730),
+    (b"GetListOfPortMappings", _range(b"8001", b"8000", b"TCP", b"0"), 401, 733),
+)
+
+
+def _with_two_mappings(**named):
+    control, gateway = _control(**named)
+    assert _call(control, b"AddPortMapping", _mapping(b"8000"))[0] == 200
+    assert _call(control, b"AddPortMapping", _mapping(b"9000"), caller=OTHER)[0] == 200
+    return control, gateway
+
+
+def test_every_code_of_each_version():
+    control, gateway = _with_two_mappings()
+    before = list(gateway.table)
+    for name, arguments, code_1, code_2 in REFUSALS:
+        assert _fault(_call(control, name, arguments)) == code_1, (name, arguments)
+        assert _fault(_call(control, name, arguments, URL_2)) == code_2, (name, arguments)
+        assert list(gateway.table) == before
+
+
+def test_the_codes_of_a_firewall_that_refuses():
+    control, gateway = _with_two_mappings()
+    gateway.firewall.failure = FirewallError("told to", 12)
+    for name, arguments, versions in (
+            (b"AddPortMapping", _mapping(b"8002"), (1, 2)), (b"AddPortMapping", _mapping(b"8000"), (1, 2)),
+            (b"DeletePortMapping", _identity(b"8000"), (1, 2)), (b"AddAnyPortMapping", _mapping(b"8002"), (2,)),
+            (b"DeletePortMappingRange", _range(b"8000", b"8000"), (2,))):
+        for version in versions:
+            assert _fault(_call(control, name, arguments, URLS[version])) == 501, name
+    assert len(gateway.table) == 2
+
+
+def test_the_codes_of_a_full_table():
+    control, gateway = _with_two_mappings()
+    gateway.table._mappings.extend([None] * (MAX_MAPPINGS - 2))
+    assert _fault(_call(control, b"AddPortMapping", _mapping(b"8002"))) == 501
+    assert _fault(_call(control, b"AddPortMapping", _mapping(b"8002"), URL_2)) == 728
+    assert _fault(_call(control, b"AddAnyPortMapping", _mapping(b"9000"), URL_2)) == 728
+    for url in (URL, URL_2):
+        assert _call(control, b"AddPortMapping", _mapping(b"8000"), url)[0] == 200
+
+
+def test_the_codes_of_a_line_that_is_down():
+    control, _ = _control(address=None)
+    for url in (URL, URL_2):
+        assert _fault(_call(control, b"RequestConnection", path=url)) == 704
+        assert _fault(_call(control, b"ForceTermination", path=url)) == 606
+
+
+def test_the_codes_of_the_default_connection_service():
+    control, gateway = _control()
+    for version, path in ((1, "/upnp/control/L3Forwarding1"), (2, "/igd2/upnp/control/L3Forwarding1")):
+        udn, _, service = gateway.default_connection_services[version].partition(",")
+        for value, code in ((udn, 402), ("uuid:x," + service, 720), (udn + ",x", 721)):
+            arguments = b"<NewDefaultConnectionService>%s</NewDefaultConnectionService>" % value.encode()
+            assert _fault(_call(control, b"SetDefaultConnectionService", arguments, path)) == code
+        assert _fault(_call(control, b"SetDefaultConnectionService", path=path)) == 402
+        arguments = b"<NewDefaultConnectionService>%s,%s</NewDefaultConnectionService>" % (
+            udn.encode(), service.encode())
+        assert _call(control, b"SetDefaultConnectionService", arguments, path)[0] == 200
+
+
+def test_actions_without_any_arguments_are_402():
+    device = Device(UUID, is_ppp=True)
+    control, _ = _control(is_ppp=True)
+    for version in (1, 2):
+        for services in device.device_services(version):
+            for service in services:
+                path = ("", "/igd2")[version - 1] + "/upnp/control/" + service.short_id
+                for action in service.actions:
+                    if action.arguments_in:
+                        assert _fault(_call(control, action.name.encode(), path=path)) == 402, action.name
+
+
+def test_a_port_is_found_for_who_asks():
+    control, gateway = _with_two_mappings()
+    for port, given in ((b"9000", b"9001"), (b"8000", b"8000"), (b"0", b"1024"), (b"65535", b"65535")):
+        status, _, body = _call(control, b"AddAnyPortMapping", _mapping(port), URL_2)
+        assert status == 200
+        assert body.endswith(
+            b'<u:AddAnyPortMappingResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:2"><NewReservedPort>'
+            + given + b"</NewReservedPort></u:AddAnyPortMappingResponse></s:Body></s:Envelope>\r\n")
+    assert [mapping.external_port for mapping in gateway.table] == [8000, 9000, 9001, 1024, 65535]
+
+
+def test_the_lease_of_a_mapping_without_end():
+    for url, leases in ((URL, (b"0", b"0")), (URL_2, (b"604800", b"604700"))):
+        control, gateway = _control()
+        assert _call(control, b"AddPortMapping", _mapping(b"8000", lease=b"0"), url)[0] == 200
+        for now, lease in zip((100, 200), leases):
+            for name, arguments in ((b"GetGenericPortMappingEntry", _index(b"0")),
+                                    (b"GetSpecificPortMappingEntry", _identity(b"8000"))):
+                body = _call(control, name, arguments, url, now=now)[2]
+                assert b"<NewLeaseDuration>%s</NewLeaseDuration>" % lease in body
+        assert gateway.table.at(0).expires == 604900
+
+
+def _query(control, name, path=URL):
+    argument = b"" if name is None else b"<u:varName>%s</u:varName>" % name
+    body = (b'<s:Envelope><s:Body><u:QueryStateVariable xmlns:u="urn:schemas-upnp-org:control-1-0">' + argument
+            + b"</u:QueryStateVariable></s:Body></s:Envelope>")
+    header = b'"urn:schemas-upnp-org:control-1-0#QueryStateVariable"'
+    return _respond(control, "POST", path, ((b"SOAPAction", header),), body)
+
+
+def test_state_variables_can_be_asked_for():
+    control, _ = _with_two_mappings(is_ppp=True)
+    for prefix in ("", "/igd2"):
+        for path, name, value in (
+                ("WANIPConn1", b"ConnectionStatus", b"Connected"), ("WANIPConn1", b"Uptime", b"60"),
+                ("WANIPConn1", b"PortMappingNumberOfEntries", b"2"), ("WANIPConn1", b"NATEnabled", b"1"),
+                ("WANIPConn1", b"ExternalIPAddress", b"81.2.69.160"), ("WANIPConn1", b" RSIPAvailable\r\n", b"0"),
+                ("WANPPPConn1", b"ExternalIPAddress", b"81.2.69.160"),
+                ("WANPPPConn1", b"UpstreamMaxBitRate", b"50000000"),
+                ("WANCommonIFC1", b"PhysicalLinkStatus", b"Up"), ("WANEthLinkC1", b"EthernetLinkStatus", b"Up"),
+                ("WANCommonIFC1", b"TotalBytesSent", b"0")):
+            status, _, body = _query(control, name, prefix + "/upnp/control/" + path)
+            assert status == 200, name
+            assert body.endswith(
+                b'<s:Body><u:QueryStateVariableResponse xmlns:u="urn:schemas-upnp-org:control-1-0"><return>' + value
+                + b"</return></u:QueryStateVariableResponse></s:Body></s:Envelope>\r\n"), name
+    body = _query(_control(address=None)[0], b"ExternalIPAddress")[2]
+    assert b"<return></return>" in body
+    assert b"<return>Disconnected</return>" in _query(_control(address=None)[0], b"ConnectionStatus")[2]
+
+
+def test_the_count_of_changes_can_be_asked_for_in_version_2():
+    control, gateway = _with_two_mappings()
+    assert b"<return>2</return>" in _query(control, b"SystemUpdateID", URL_2)[2]
+    _call(control, b"DeletePortMapping", _identity(b"8000"))
+    assert b"<return>3</return>" in _query(control, b"SystemUpdateID", URL_2)[2]
+    assert _fault(_query(control, b"SystemUpdateID")) == 404
+
+
+def test_what_is_no_state_variable_is_404():
+    control, _ = _control()
+    for url in (URL, URL_2):
+        for name in (b"Nothing", b"", None, b"connectionstatus", b"ConnectionStatus2", b"EthernetLinkStatus", b"\xff",
+                     b"SystemUpdateId", b"GetStatusInfo",
+                     # these are types of arguments only
+                     b"RemoteHost", b"ExternalPort", b"InternalPort", b"PortMappingProtocol", b"InternalClient",
+                     b"PortMappingDescription", b"PortMappingEnabled", b"PortMappingLeaseDuration",
+                     b"A_ARG_TYPE_Manage", b"A_ARG_TYPE_PortListing"):
+            assert _fault(_query(control, name, url)) == 404, name
+
+
+def test_a_question_that_cannot_be_read():
+    control, _ = _control()
+    header = ((b"SOAPAction", b'"urn:schemas-upnp-org:control-1-0#QueryStateVariable"'),)
+    assert _fault(_respond(control, "POST", URL, header, b"")) == 402
+    assert _fault(_respond(control, "POST", URL, header, ADD)) == 401
+    assert _fault(_call(control, b"AddPortMapping", b"<u:varName>Uptime</u:varName>")) == 402
+
+
+def _listing(control, number=b"0"):
+    """Return the elements of the document in the answer to GetListOfPortMappings; it stands there as CDATA."""
+    status, _, body = _call(control, b"GetListOfPortMappings", _range(b"0", b"65535", b"TCP", number), URL_2)
+    assert status == 200
+    before, mark, rest = body.partition(b"<![CDATA[")
+    document, end, behind = rest.partition(b"]]>")  # for every XML reader it ends at the first
+    assert mark and end
+    assert elements(before + behind) == [
+        ("s:Envelope", ""), ("s:Body", ""), ("u:GetListOfPortMappingsResponse", ""), ("NewPortListing", "")]
+    assert before.endswith(b"<NewPortListing>") and behind.startswith(b"</NewPortListing>")
+    return elements(document)
+
+
+def test_a_description_cannot_break_a_listing_of_others():
+    control, gateway = _control()
+    descriptions = (b"]]></NewPortListing><a>", b"</p:NewDescription></p:PortMappingEntry></p:PortMappingList>",
+                    b"&lt;/p:NewDescription&gt;&lt;p:PortMappingEntry&gt;", b"&amp;lt;/NewPortListing&amp;gt;",
+                    b"</NewPortListing></u:GetListOfPortMappingsResponse></s:Body>", b"<![CDATA[", b"<!--", b"<?xml ?>",
+                    b"\xff\xfe", b"\xc0\x8a", b"&#60;&#0;&#x26;", b"\0", b"\"'", b"&" * 63, b"caf\xc3\xa9 %s %d", b"")
+    for index, description in enumerate(descriptions):
+        arguments = _mapping(b"%d" % (8000 + index), description=description)
+        assert _call(control, b"AddPortMapping", arguments, URL_2)[0] == 200
+    inner = _listing(control)
+    assert inner[0] == ("p:PortMappingList", "")
+    assert [name for name, _ in inner[1:]] == len(descriptions) * [
+        "p:PortMappingEntry", "p:NewRemoteHost", "p:NewExternalPort", "p:NewProtocol", "p:NewInternalPort",
+        "p:NewInternalClient", "p:NewEnabled", "p:NewDescription", "p:NewLeaseTime"]
+    found = [unescape(text.encode()).decode() for text in texts(inner, "p:NewDescription")]
+    assert found == [mapping.description for mapping in gateway.table]
+    assert found[0] == "]]></NewPortListing><a>" and found[1].startswith("</p:NewDescription></p:PortMappingEntry>")
+    assert texts(inner, "p:NewExternalPort") == ["%d" % (8000 + index) for index in range(len(descriptions))]
+    assert len(texts(_listing(control, b"3"), "p:PortMappingEntry")) == 3
+
+
+def test_a_long_listing_is_answered():
+    control, gateway = _control()
+    for port in range(2000, 2100):
+        with Output(log):
+            gateway.add(HOST, 100, "", port, "TCP", 65535, HOST, True, '"' * 63, 3600)
+    inner = _listing(control)
+    assert texts(inner, "p:NewExternalPort") == ["%d" % port for port in range(2000, 2100)]
+    assert texts(inner, "p:NewDescription") == ["&quot;" * 63] * 100
 
 
 def test_a_description_cannot_break_the_list_of_another_client():

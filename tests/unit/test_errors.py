@@ -1,14 +1,24 @@
 """miniigd.errors: the table of codes is fit for a fault, and the exceptions carry what their readers take."""
 
-from miniigd.errors import TEXTS, ConfigError, FirewallError, UPnPError
+from miniigd.errors import TEXTS, ConfigError, FirewallError, UPnPError, code_of_version
 
 
 def test_every_code_has_a_text_that_needs_no_escaping():
     # Clients refuse a fault with an empty description.
-    for code in (401, 402, 501, 606, 713, 714, 715, 716, 718, 728):
+    for code in (401, 402, 404, 501, 606, 703, 704, 713, 714, 715, 716, 718, 720, 721, 728, 730, 731, 733):
         assert TEXTS[code]
         for character in TEXTS[code]:
             assert " " <= character <= "~" and character not in "<>&\"", TEXTS[code]
+
+
+def test_version_1_has_not_all_the_codes_of_version_2():
+    changed = {("AddPortMapping", 606): 718, ("AddPortMapping", 728): 501, ("DeletePortMapping", 606): 714}
+    for name in ("AddPortMapping", "DeletePortMapping", "GetSpecificPortMappingEntry", "AddAnyPortMapping",
+                 "DeletePortMappingRange", "ForceTermination", "QueryStateVariable", ""):
+        for code in TEXTS:
+            assert code_of_version(code, name, 1) == changed.get((name, code), code), (name, code)
+            assert code_of_version(code, name, 1) in TEXTS
+            assert code_of_version(code, name, 2) == code
 
 
 def test_a_upnp_error_has_a_code_and_a_reason():

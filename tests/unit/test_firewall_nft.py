@@ -10,6 +10,7 @@ from miniigd.firewall.nft import NftFirewall
 from miniigd.mapping import PortMapping
 
 ERROR, BEGIN, END = 2, 0x10, 0x11
+NEWTABLE, DELTABLE = 0xA00, 0xA02
 GETTABLE, GETCHAIN, NEWRULE, DELRULE, GETSET = 0xA01, 0xA04, 0xA06, 0xA08, 0xA0A
 NEWSETELEM, DELSETELEM = 0xA0C, 0xA0E
 ACK, ECHO = 0x4, 0x8
@@ -73,7 +74,10 @@ def _mapping(port=8000, protocol="TCP", remote_host="", client="192.168.1.2", in
 
 def test_firewall4_s_table_is_used_where_it_is():
     firewall, kernel = _opened()
-    assert [sent[0][0] for sent in kernel.sent] == [GETCHAIN, GETSET, GETSET]
+    assert [sent[0][0] for sent in kernel.sent] == [GETCHAIN, GETSET, GETSET, BEGIN]
+    # what may be left of a time without firewall4 goes
+    assert [(one[0], one[4].get(1)) for one in kernel.sent[-1]][1:-1] == [
+        (NEWTABLE, b"miniigd\0"), (DELTABLE, b"miniigd\0")]
     firewall.add(_mapping(), None, 60)
     assert kernel.sent[-1][1][4][1] == b"fw4\0"
 
@@ -146,7 +150,7 @@ def test_batches_differ_in_the_mapping_only():
             raw = bytes([int(part) for part in client.split(".")])
             key = struct.pack(">B3xH2x4sH2x", number, port, raw, internal_port)
             assert _key(kernel.sent[-1][2]) == key
-            assert _timeout(kernel.sent[-1][2]) == seconds * 1000
+            assert _timeout(kernel.sent[-1][2]) == (seconds + 2) * 1000
             rule = kernel.sent[-1][1][4][4]
             for part in (bytes([number]), struct.pack(">H", port), raw, struct.pack(">H", internal_port)):
                 assert part in rule
@@ -169,16 +173,16 @@ def test_a_mapping_with_a_remote_host():
     assert _key(kernel.sent[-1][2])[:4] == b"\x0b\0\0\1"
 
 
-def test_a_renewal_keeps_the_handle():
+def test_a_renewal_replaces_element_and_rule_in_one_batch():
     firewall, kernel = _opened()
     first, second, third = _mapping(), _mapping(), _mapping(internal_port=9000)
     firewall.add(first, None, 60)
-    firewall.add(second, first, 90)
-    assert kernel.kinds() == [BEGIN, DELSETELEM, NEWSETELEM, END]
-    assert second.handle == first.handle
-    firewall.add(third, second, 90)
-    assert kernel.kinds() == [BEGIN, DELSETELEM, NEWRULE, NEWSETELEM, END]
-    assert third.handle == struct.pack(">Q", 43)
+    for renewed, replaced, number in ((second, first, 43), (third, second, 44)):
+        firewall.add(renewed, replaced, 90)
+        assert kernel.kinds() == [BEGIN, DELSETELEM, NEWRULE, NEWSETELEM, END]
+        assert kernel.sent[-1][2][4][3] == replaced.handle
+        assert renewed.handle == struct.pack(">Q", number)
+        assert _timeout(kernel.sent[-1][3]) == 92000
 
 
 def test_one_that_was_disabled_before_is_opened():
@@ -204,20 +208,21 @@ def test_a_refusal_of_the_kernel_is_a_firewall_error():
         assert replaced.handle == handle and mapping.handle is None
 
 
-def test_what_is_left_of_a_mapping_is_removed():
+def test_rule_and_element_go_together_or_not_at_all():
     firewall, kernel = _opened()
     for remote_host in ("", "11.0.0.1"):
         mapping = _mapping(remote_host=remote_host)
         firewall.add(mapping, None, 60)
+        handle = mapping.handle
         kernel.sent = []
-        kernel.failures = [errno.ENOENT, 0, errno.ENOENT]  # its time was up: the element is gone already
+        kernel.failures = [errno.ENOENT]  # somebody else was here
+        assert raised(FirewallError, firewall.remove, mapping).is_absence
+        assert [[one[0] for one in sent][1:-1] for sent in kernel.sent] == [[DELRULE, DELSETELEM]]
+        assert mapping.handle == handle
         firewall.remove(mapping)
-        assert [[one[0] for one in sent][1:-1] for sent in kernel.sent] == [
-            [DELRULE, DELSETELEM], [DELRULE], [DELSETELEM]]
         assert mapping.handle is None
-    mapping = _mapping()
-    kernel.failures = [errno.ENOENT, errno.EPERM]
-    raised(FirewallError, firewall.remove, mapping)
+    kernel.failures = [errno.EPERM]
+    assert not raised(FirewallError, firewall.remove, mapping).is_absence
 
 
 def test_sync_is_one_batch_with_a_flush_in_front():
@@ -226,13 +231,13 @@ def test_sync_is_one_batch_with_a_flush_in_front():
     firewall.sync(mappings, 100)
     assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM] + [NEWRULE, NEWSETELEM] * 3 + [END]
     assert [mapping.handle for mapping in mappings] == [struct.pack(">Q", handle) for handle in (42, 43, 44)]
-    assert [_timeout(one) for one in kernel.sent[-1] if one[0] == NEWSETELEM] == [60000] * 3
+    assert [_timeout(one) for one in kernel.sent[-1] if one[0] == NEWSETELEM] == [62000] * 3
 
 
 def test_sync_gives_a_lease_that_has_just_ended_a_second():
     firewall, kernel = _opened()
     firewall.sync([_mapping()], 1000)
-    assert _timeout(kernel.sent[-1][5]) == 1000
+    assert _timeout(kernel.sent[-1][5]) == 3000
 
 
 def test_sync_of_many_goes_in_pieces_with_one_flush():
@@ -265,15 +270,3 @@ def test_close_empties_chain_and_sets():
     firewall.close()
     assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM, END]
     assert 3 not in kernel.sent[-1][1][4]
-
-
-def test_a_renewal_of_what_somebody_took_away_begins_anew():
-    firewall, kernel = _opened()
-    first, second = _mapping(), _mapping(internal_port=9000)
-    firewall.add(first, None, 60)
-    kernel.sent = []
-    kernel.failures = [errno.ENOENT, errno.ENOENT, errno.ENOENT, 0, 0]  # the rule is gone, the element is there
-    firewall.add(second, first, 90)
-    assert [[one[0] for one in sent][1:-1] for sent in kernel.sent] == [
-        [DELSETELEM, NEWRULE, NEWSETELEM], [DELRULE, DELSETELEM], [DELRULE], [DELSETELEM], [NEWRULE, NEWSETELEM]]
-    assert first.handle is None and second.handle == struct.pack(">Q", 43)

@@ -83,11 +83,18 @@ def test_a_remote_host_is_in_the_rule_and_in_the_key():
     assert _element(element) == (b"upnp_open_from\0", b"\x0b\0\0\1" + KEY, 60000)
 
 
-def test_a_renewal_leaves_the_rule_alone():
+def test_a_renewal_takes_the_rule_s_place():
+    # even where nothing of the rule changes: if it is gone, the batch must fail
     found = _added(_mapping(), _mapping(handle=HANDLE), 90)
-    assert [message[0] for message in found] == [DELSETELEM, NEWSETELEM]
+    assert [message[0] for message in found] == [DELSETELEM, NEWRULE, NEWSETELEM]
     assert _element(found[0]) == (b"upnp_open\0", KEY, None)
-    assert _element(found[1]) == (b"upnp_open\0", KEY, 90000)
+    assert found[1][1] == REQUEST | ECHO | REPLACE and found[1][4][3] == HANDLE
+    assert _element(found[2]) == (b"upnp_open\0", KEY, 90000)
+
+
+def test_a_rule_for_one_remote_host_goes_in_front():
+    assert _added(_mapping(remote_host="11.0.0.1"), _mapping())[0][1] & APPEND == 0
+    assert _added(_mapping(), _mapping())[0][1] & APPEND
 
 
 def test_another_internal_port_or_client_takes_the_rule_s_place():

@@ -109,12 +109,12 @@ def test_501_leaves_the_table_untouched():
     assert _code(_add, gateway, external_port=9000) == 501
     assert _code(_add, gateway, lease=600) == 501
     assert _code(_add, gateway, enabled=False) == 501
-    assert _code(gateway.delete, HOST, "", 8000, "TCP") == 501
+    assert _code(gateway.delete, HOST, 100, "", 8000, "TCP") == 501
     assert _state(gateway) == before
     assert gateway.table.at(0).expires == 160
     with Output(log) as output:
         raised(UPnPError, gateway.add, HOST, 100, "", 9000, "TCP", 9000, HOST, True, "", 60)
-        raised(UPnPError, gateway.delete, HOST, "", 8000, "TCP")
+        raised(UPnPError, gateway.delete, HOST, 100, "", 8000, "TCP")
     assert output.text().count("told to") == 2
     gateway.firewall.failure = None
     assert _code(_add, gateway, external_port=9000) is None
@@ -131,7 +131,7 @@ def test_a_disabled_mapping_is_in_the_table_only():
     assert gateway.firewall.open_mappings == [(gateway.table.at(0), 60)]
     _add(gateway, enabled=False)
     assert gateway.firewall.open_mappings == []
-    assert _code(gateway.delete, HOST, "", 8000, "TCP") is None
+    assert _code(gateway.delete, HOST, 100, "", 8000, "TCP") is None
     assert len(gateway.table) == 0
 
 
@@ -139,21 +139,21 @@ def test_a_port_is_closed_by_its_owner_only():
     gateway = _gateway()
     _add(gateway)
     before = _state(gateway)
-    assert _code(gateway.delete, OTHER, "", 8000, "TCP") == 606
-    assert _code(gateway.delete, HOST, "", 8000, "UDP") == 714
-    assert _code(gateway.delete, HOST, "", 8001, "TCP") == 714
-    assert _code(gateway.delete, HOST, "11.0.0.1", 8000, "TCP") == 714
+    assert _code(gateway.delete, OTHER, 100, "", 8000, "TCP") == 606
+    assert _code(gateway.delete, HOST, 100, "", 8000, "UDP") == 714
+    assert _code(gateway.delete, HOST, 100, "", 8001, "TCP") == 714
+    assert _code(gateway.delete, HOST, 100, "11.0.0.1", 8000, "TCP") == 714
     assert _state(gateway) == before
-    assert _code(gateway.delete, HOST, "", 8000, "TCP") is None
+    assert _code(gateway.delete, HOST, 100, "", 8000, "TCP") is None
     assert _state(gateway) == ([], [])
-    assert _code(gateway.delete, HOST, "", 8000, "TCP") == 714
+    assert _code(gateway.delete, HOST, 100, "", 8000, "TCP") == 714
 
 
 def test_what_is_closed_can_be_opened_by_another():
     gateway = _gateway()
     _add(gateway)
     assert _code(_add, gateway, caller=OTHER, client=OTHER) == 718
-    _code(gateway.delete, HOST, "", 8000, "TCP")
+    _code(gateway.delete, HOST, 100, "", 8000, "TCP")
     assert _code(_add, gateway, caller=OTHER, client=OTHER) is None
 
 

@@ -16,7 +16,9 @@ from miniigd.wan import Wan
 
 UUID = "6d696e69-6967-8001-8000-000102030405"
 PORT, CLIENT_PORT = 17561, 17562
-LOCATION = b"LOCATION: http://127.0.0.1:%d/rootDesc.xml" % PORT
+DEVICE = description.Device(UUID)
+LOCATIONS = {1: b"LOCATION: http://127.0.0.1:%d/rootDesc.xml" % PORT,
+             2: b"LOCATION: http://127.0.0.1:%d/igd2/rootDesc.xml" % PORT}
 
 
 def _interface():
@@ -25,9 +27,9 @@ def _interface():
     return interface
 
 
-def _lan(interface, loop, port=PORT):
+def _lan(interface, loop, port=PORT, device=DEVICE):
     gateway = Gateway(MappingTable(), MemoryFirewall(), Wan(Interface("wan"), 0, 0))
-    return Lan(loop, interface, port, UUID, gateway, 900)
+    return Lan(loop, interface, port, device, gateway, 900)
 
 
 def _udp(port, source="127.0.0.1"):
@@ -48,7 +50,7 @@ def _member():
 
 def _heard(sock, loop):
     """Return the datagrams of ours that arrived meanwhile."""
-    for _ in range(100):  # a datagram a turn, and it hears its own announcements too
+    for _ in range(300):  # a datagram a turn, and it hears its own announcements too
         loop.turn(0)
     found = []
     while True:
@@ -70,18 +72,18 @@ def _kinds(datagrams):
 def test_it_is_announced_twice_then_regularly_and_says_goodbye():
     if lacks_multicast():
         return
-    count = len(description.targets(UUID))
+    count = len(DEVICE.targets())
     with Clock() as clock, Output(log) as output:
         loop, member = Loop(), _member()
         lan = _lan(_interface(), loop)
         lan.update()
         first = _heard(member, loop)
         assert _kinds(first) == "b" * count + "a" * count
-        for target, usn in description.targets(UUID):
-            assert len([1 for one in first if b"\r\nNT: %s\r\n" % target.encode() in one
-                        and b"\r\nUSN: %s\r\n" % usn.encode() in one]) == 2
-        for one in first[count:]:
-            assert LOCATION in one.split(b"\r\n")
+        for target, usn, version in DEVICE.targets():
+            found = [one for one in first if b"\r\nNT: %s\r\n" % target.encode() in one
+                     and b"\r\nUSN: %s\r\n" % usn.encode() in one]
+            assert _kinds(found) == "ba"
+            assert LOCATIONS[version] in found[1].split(b"\r\n")
         clock.ms += 250
         assert _kinds(_heard(member, loop)) == "a" * count
         clock.ms += 250
@@ -104,17 +106,24 @@ def test_searches_are_answered_at_once():
         loop, client = Loop(), _udp(CLIENT_PORT)
         lan = _lan(_interface(), loop)
         lan.update()
-        for target in ("upnp:rootdevice", "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
-                       "urn:schemas-upnp-org:service:WANIPConnection:1", "uuid:" + UUID):
+        for target, versions in (
+                ("upnp:rootdevice", (1, 2)), ("urn:schemas-upnp-org:device:InternetGatewayDevice:1", (1,)),
+                ("urn:schemas-upnp-org:device:InternetGatewayDevice:2", (2,)),
+                ("urn:schemas-upnp-org:service:WANIPConnection:1", (1,)),
+                ("urn:schemas-upnp-org:service:WANIPConnection:2", (2,)),
+                ("urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1", (1,)),
+                ("urn:schemas-upnp-org:device:InternetGatewayDevice:3", ()), ("uuid:" + UUID, (1,)),
+                ("uuid:6d696e69-6967-8004-8000-000102030405", (2,))):
             client.sendto(b"M-SEARCH * HTTP/1.1\r\nST: %s\r\nMAN: \"ssdp:discover\"\r\nMX: 5\r\n\r\n" % target.encode(),
                           address(ssdp.GROUP, ssdp.PORT))
             answers = _heard(client, loop)
-            assert len(answers) == 1, target
-            lines = answers[0].split(b"\r\n")
-            assert lines[0] == b"HTTP/1.1 200 OK"
-            assert LOCATION in lines and b"ST: " + target.encode() in lines
+            assert len(answers) == len(versions), target
+            for answer, version in zip(answers, versions):
+                lines = answer.split(b"\r\n")
+                assert lines[0] == b"HTTP/1.1 200 OK"
+                assert LOCATIONS[version] in lines and b"ST: " + target.encode() in lines
         client.sendto(b"M-SEARCH * HTTP/1.1\r\nST: ssdp:all\r\n\r\n", address(ssdp.GROUP, ssdp.PORT))
-        assert len(_heard(client, loop)) == len(description.targets(UUID))
+        assert len(_heard(client, loop)) == len(DEVICE.targets())
         for datagram in (b"M-SEARCH * HTTP/1.1\r\nST: urn:x:1\r\n\r\n", b"\0" * 1000, b"",
                          b"NOTIFY * HTTP/1.1\r\n\r\n"):
             client.sendto(datagram, address(ssdp.GROUP, ssdp.PORT))
@@ -151,8 +160,9 @@ def test_the_location_leads_to_the_description():
         loop = Loop()
         lan = _lan(_interface(), loop)
         lan.update()
-        document = description.document(UUID, "http://127.0.0.1/")
-        assert _get(loop, b"/rootDesc.xml") == http.reply(200, document)
+        for version, location in LOCATIONS.items():
+            document = DEVICE.document(version, "http://127.0.0.1/")
+            assert _get(loop, b"/" + location.split(b"/", 3)[3]) == http.reply(200, document)
         assert _get(loop, b"/nothing").startswith(b"HTTP/1.1 404 ")
         lan.close()
 
@@ -170,16 +180,16 @@ def test_it_follows_the_address():
         assert _heard(member, loop) == []
         interface.is_up = True
         lan.update()
-        assert len(_heard(member, loop)) == 2 * len(description.targets(UUID))
+        assert len(_heard(member, loop)) == 2 * len(DEVICE.targets())
         lan.update()
         assert _heard(member, loop) == []
         interface.addresses = [("127.0.0.3", 8)]
         lan.update()
         heard = _heard(member, loop)
-        assert b"LOCATION: http://127.0.0.3:%d/rootDesc.xml" % PORT in heard[-1].split(b"\r\n")
+        assert b"LOCATION: http://127.0.0.3:%d/igd2/rootDesc.xml" % PORT in heard[-1].split(b"\r\n")
         interface.clear()
         lan.update()
-        assert _kinds(_heard(member, loop)) == "b" * len(description.targets(UUID))
+        assert _kinds(_heard(member, loop)) == "b" * len(DEVICE.targets())
         lan.close()
         assert _heard(member, loop) == []
         member.close()

@@ -23,7 +23,7 @@ def test_an_empty_table():
     assert len(table) == 0
     assert list(table) == []
     assert table.next_expiry is None
-    assert table.expired(10 ** 9) == []
+    assert table.expired(10 ** 9, 100) == []
     assert table.find("", 8000, "TCP") is None
     assert raised(UPnPError, table.at, 0).code == 713
 
@@ -129,13 +129,26 @@ def test_leases_end_at_their_second():
     for port, expires in ((8000, 160), (8001, 120), (8002, 200)):
         _put(table, _mapping(port, expires=expires))
     assert table.next_expiry == 120
-    assert table.expired(119) == []
-    ended = table.expired(120)
+    assert table.expired(119, 100) == []
+    ended = table.expired(120, 100)
     assert [mapping.external_port for mapping in ended] == [8001]
     assert table.next_expiry == 160
     table.remove(ended[0])
-    assert [mapping.external_port for mapping in table.expired(10 ** 9)] == [8000, 8002]
+    assert [mapping.external_port for mapping in table.expired(10 ** 9, 100)] == [8000, 8002]
     assert table.next_expiry is None
+
+
+def test_not_too_many_end_at_once():
+    table = MappingTable()
+    for port, expires in ((8000, 160), (8001, 120), (8002, 110), (8003, 200)):
+        _put(table, _mapping(port, expires=expires))
+    ended = table.expired(170, 2)
+    assert [mapping.external_port for mapping in ended] == [8000, 8001]
+    assert table.next_expiry == 110  # the rest has ended too: look again at once
+    for mapping in ended:
+        table.remove(mapping)
+    assert [mapping.external_port for mapping in table.expired(170, 2)] == [8002]
+    assert table.next_expiry == 200
 
 
 def test_a_renewal_moves_the_end():
@@ -143,7 +156,7 @@ def test_a_renewal_moves_the_end():
     _put(table, _mapping(8000, expires=120))
     _put(table, _mapping(8000, expires=300))
     assert table.next_expiry <= 300
-    assert table.expired(299) == []
+    assert table.expired(299, 100) == []
     assert table.next_expiry == 300
 
 
@@ -162,7 +175,7 @@ def test_what_is_left_of_a_lease():
 
 
 def test_a_full_table_takes_renewals_only():
-    assert mapping_module.MAX_MAPPINGS == 10000
+    assert mapping_module.MAX_MAPPINGS == 1500
     table = MappingTable()
     _put(table, _mapping(8000))
     table._mappings.extend([None] * (mapping_module.MAX_MAPPINGS - 1))
@@ -171,6 +184,21 @@ def test_a_full_table_takes_renewals_only():
     assert table.plan(_mapping(8000)) is table.at(0)
     table._mappings.pop()
     assert table.plan(_mapping(8001)) is None
+
+
+def test_one_client_cannot_have_them_all():
+    assert mapping_module.MAX_MAPPINGS_PER_CLIENT == 1000
+    table = MappingTable()
+    for port in range(2000, 2999):
+        _put(table, _mapping(port))
+    _put(table, _mapping(2000, description="new"))  # renewed, not one more
+    _put(table, _mapping(2000, "UDP"))
+    error = raised(UPnPError, table.plan, _mapping(2999))
+    assert error.code == 728 and HOST in error.reason
+    assert table.plan(_mapping(2000)) is table.at(0)
+    assert table.plan(_mapping(2999, client=OTHER)) is None
+    table.remove(table.at(5))
+    assert table.plan(_mapping(2999)) is None
 
 
 def test_many_mappings_are_all_found():
@@ -183,6 +211,53 @@ def test_many_mappings_are_all_found():
         found = table.find("", port, "TCP" if port % 2 else "UDP")
         assert (found is None) == ((port - 2000) % 3 == 0)
         assert table.find("", port, "UDP" if port % 2 else "TCP") is None
+
+
+def test_the_owner_of_a_port():
+    table = MappingTable()
+    assert table.owner(8000, "TCP") is None
+    _put(table, _mapping(8000, remote_host="11.0.0.1"))
+    _put(table, _mapping(8000))
+    assert table.owner(8000, "TCP") == HOST
+    assert table.owner(8000, "UDP") is None and table.owner(8001, "TCP") is None
+    _put(table, _mapping(8000, "UDP", OTHER))
+    assert (table.owner(8000, "TCP"), table.owner(8000, "UDP")) == (HOST, OTHER)
+    table.remove(table.find("", 8000, "TCP"))
+    assert table.owner(8000, "TCP") == HOST  # by the other remote host
+    table.remove(table.find("11.0.0.1", 8000, "TCP"))
+    assert table.owner(8000, "TCP") is None
+
+
+def test_changes_are_counted():
+    table = MappingTable()
+    assert table.update_id == 0
+    mapping = _mapping(8000)
+    table.plan(mapping)
+    assert table.update_id == 0
+    _put(table, mapping)
+    assert table.update_id == 1
+    _put(table, _mapping(8001, client=OTHER))
+    assert table.update_id == 2
+    raised(UPnPError, table.plan, _mapping(8000, client=OTHER))
+    table.find("", 8000, "TCP")
+    table.at(0)
+    table.expired(10 ** 9, 100)
+    assert table.update_id == 2
+    _put(table, _mapping(8000, description="new"))
+    assert table.update_id == 3
+    table.remove(table.at(1))
+    assert table.update_id == 4
+
+
+def test_the_count_of_changes_is_a_ui4():
+    table = MappingTable()
+    table.update_id = 4294967294
+    _put(table, _mapping(8000))
+    assert table.update_id == 4294967295
+    _put(table, _mapping(8001))
+    assert table.update_id == 0
+    table.remove(table.at(0))
+    assert table.update_id == 1
 
 
 def test_a_mapping_as_text():

@@ -19,13 +19,13 @@ class _Gateway:
 
 def _call(name):
     action = wan_common.SERVICE.find_action(name)
-    values = action.function(Context(_Gateway, "192.168.1.2", 100), [])
+    values = action.function(Context(_Gateway, "192.168.1.2", 100, 1), [])
     assert len(values) == len(action.arguments_out)
     return values
 
 
 def test_link_properties():
-    assert _call("GetCommonLinkProperties") == ("Cable", 4294967295, 100000000, "Up")
+    assert _call("GetCommonLinkProperties") == ["Cable", 4294967295, 100000000, "Up"]
     _Gateway.wan.is_up = False
     assert _call("GetCommonLinkProperties")[3] == "Down"
     _Gateway.wan.is_up = True
@@ -40,7 +40,7 @@ def test_counters():
 
 def test_what_is_said_is_in_the_list_of_what_may_be_said():
     for name, value in (("WANAccessType", "Cable"), ("PhysicalLinkStatus", "Up"), ("PhysicalLinkStatus", "Down")):
-        assert value in wan_common.SERVICE.variable(name).allowed
+        assert value in wan_common.SERVICE.find_variable(name).allowed
 
 
 def test_the_service_is_called_as_the_standard_says():

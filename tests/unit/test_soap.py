@@ -4,6 +4,7 @@ from helpers import damaged, raised
 from miniigd import soap
 from miniigd.errors import TEXTS, UPnPError
 from miniigd.services import Action, Service, Variable, wan_ip
+from miniigd.xml import Document
 
 SERVICE = wan_ip.SERVICE
 ADD = SERVICE.find_action("AddPortMapping")
@@ -309,6 +310,14 @@ def test_values_of_every_type_in_the_table_s_order():
         b"</u:GetGenericPortMappingEntryResponse>" + TAIL)
 
 
+def test_a_document_as_a_value_is_a_cdata_section():
+    service = Service("X:1", "X1", (Variable("Listing", "string"),), ())
+    action = Action("GetListing", None, (), (("NewListing", "Listing"),))
+    assert soap.response(service, action, (Document("<a>b &amp; c]]&gt;</a>"),)) == (
+        HEAD + b'<u:GetListingResponse xmlns:u="urn:schemas-upnp-org:service:X:1"><NewListing>'
+        b"<![CDATA[<a>b &amp; c]]&gt;</a>]]></NewListing></u:GetListingResponse>" + TAIL)
+
+
 def test_no_is_0_and_yes_is_1():
     body = soap.response(SERVICE, SERVICE.find_action("GetNATRSIPStatus"), (False, True))
     assert b"<NewRSIPAvailable>0</NewRSIPAvailable><NewNATEnabled>1</NewNATEnabled>" in body
@@ -319,6 +328,14 @@ def test_an_answer_can_be_read_back():
     body = soap.response(SERVICE, GENERIC, values)
     raw = soap.parse_call(body, "GetGenericPortMappingEntryResponse")
     assert soap.bind(SERVICE, ADD, raw) == list(values)
+
+
+def test_the_value_of_a_variable_to_the_byte():
+    head = HEAD + b'<u:QueryStateVariableResponse xmlns:u="urn:schemas-upnp-org:control-1-0"><return>'
+    tail = b"</return></u:QueryStateVariableResponse>" + TAIL
+    for value, text in (("Connected", b"Connected"), ("", b""), (0, b"0"), (4294967295, b"4294967295"), (True, b"1"),
+                        (False, b"0"), ("<a> & \"b\"", b"&lt;a&gt; &amp; &quot;b&quot;")):
+        assert soap.query_response(value) == head + text + tail
 
 
 def test_a_fault_to_the_byte():

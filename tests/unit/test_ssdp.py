@@ -2,7 +2,8 @@
 
 from miniigd import ssdp
 
-TARGETS = [("upnp:rootdevice", "uuid:1::upnp:rootdevice"), ("urn:x:1", "uuid:1::urn:x:1")]
+TARGETS = [("upnp:rootdevice", "uuid:1::upnp:rootdevice", 1), ("urn:x:1", "uuid:1::urn:x:1", 1),
+           ("upnp:rootdevice", "uuid:2::upnp:rootdevice", 2)]
 
 # As sent by real clients: header order, case, spaces, quotes and the final empty line differ.
 SEARCHES = (
@@ -40,13 +41,14 @@ def test_parse_never_raises_on_flipped_and_cut_searches():
 
 
 def test_a_search_matches_its_target_only():
-    assert ssdp.matches(ssdp.Search("urn:x:1"), TARGETS) == TARGETS[1:]
+    assert ssdp.matches(ssdp.Search("urn:x:1"), TARGETS) == TARGETS[1:2]
+    assert ssdp.matches(ssdp.Search("upnp:rootdevice"), TARGETS) == [TARGETS[0], TARGETS[2]]
     assert ssdp.matches(ssdp.Search("urn:x:2"), TARGETS) == []
     assert ssdp.matches(ssdp.Search("ssdp:all"), TARGETS) == TARGETS
 
 
 def test_answer_has_every_header_that_clients_look_for():
-    lines = ssdp.answer("urn:x:1", "uuid:1::urn:x:1", "http://192.168.1.1:5000/rootDesc.xml").split(b"\r\n")
+    lines = ssdp.answer("urn:x:1", "uuid:1::urn:x:1", "http://192.168.1.1:5000/rootDesc.xml", 1800).split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
     assert lines[-2:] == [b"", b""]
     for line in (b"CACHE-CONTROL: max-age=1800", b"EXT:", b"LOCATION: http://192.168.1.1:5000/rootDesc.xml",
@@ -56,8 +58,9 @@ def test_answer_has_every_header_that_clients_look_for():
 
 
 def test_announcements():
-    assert b"\r\nNTS: ssdp:alive\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/")
-    assert b"\r\nLOCATION: http://a/\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/")
+    assert b"\r\nNTS: ssdp:alive\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/", 1900)
+    assert b"\r\nCACHE-CONTROL: max-age=1900\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/", 1900)
+    assert b"\r\nLOCATION: http://a/\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/", 1900)
     assert ssdp.byebye("urn:x:1", "uuid:1::urn:x:1") == (
         b"NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nNT: urn:x:1\r\nNTS: ssdp:byebye\r\n"
         b"USN: uuid:1::urn:x:1\r\n\r\n")

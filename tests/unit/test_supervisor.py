@@ -10,6 +10,7 @@ from miniigd import supervisor as supervisor_module
 from miniigd.compat import SIGHUP, SIGTERM, ip4_bytes
 from miniigd.errors import FirewallError
 from miniigd.interfaces import GROUPS
+from miniigd.services import wan_ppp
 from miniigd.supervisor import Supervisor, main
 
 NEWLINK, DELLINK, NEWADDR, DELADDR = 16, 17, 20, 21
@@ -99,8 +100,8 @@ class _Lan:
 
     made = []
 
-    def __init__(self, loop, interface, port, uuid, gateway, notify_interval):
-        self.interface, self.port, self.uuid = interface, port, uuid
+    def __init__(self, loop, interface, port, device, gateway, notify_interval):
+        self.interface, self.port, self.device = interface, port, device
         self.updates = 0
         self.is_closed = False
         _Lan.made.append(self)
@@ -158,10 +159,12 @@ class _Channel:
 class _Started:
     """A running supervisor on a kernel that is stood in for: `with _Started() as it: it.turn() ...`."""
 
-    def __init__(self, uuid="", failures=()):
+    def __init__(self, uuid="", failures=(), wan="wan", is_igdv1_only=0):
         self._settings = config.Config()
-        self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], "wan", uuid
+        self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], wan, uuid
+        self._settings.is_igdv1_only = is_igdv1_only
         self.kernel, self.firewall = _Kernel(), _Firewall()
+        self.kernel.links = {"lan": LAN_INDEX, wan: WAN_INDEX}
         self.firewall.failures = list(failures)
         self.clock, self.output = Clock(), Output(log)
         self.signals = {}
@@ -211,11 +214,16 @@ def test_start_and_stop():
     def script(it):
         assert it.firewall.took()[0] == ("open",)
         assert len(it.lans) == 2
+        uuid = "6d696e69-6967-8001-8000-020000000001"
         for lan, name in zip(it.lans, ("lan", "lan2")):
-            assert (lan.interface.name, lan.port, lan.uuid) == (name, 5000, "6d696e69-6967-8001-8000-020000000001")
+            assert (lan.interface.name, lan.port, lan.device.uuid) == (name, 5000, uuid)
+            assert lan.device.versions == (1, 2)
             assert lan.updates == 1
         assert it.gateway.wan.address == "81.2.69.160"
-        assert it.gateway.default_connection_service.startswith("uuid:6d696e69-6967-8003-8000-020000000001:")
+        assert len(it.gateway.default_connection_services) == 2
+        for version, udn in ((1, "6d696e69-6967-8003-8000-020000000001"),
+                             (2, "6d696e69-6967-8006-8000-020000000001")):
+            assert it.gateway.default_connection_services[version].startswith("uuid:%s:" % udn)
         assert sorted(it.signals) == sorted(set(it.signals)) and SIGTERM in it.signals and SIGHUP in it.signals
 
     with _Started() as it:
@@ -233,7 +241,23 @@ def test_start_and_stop():
 def test_a_uuid_of_the_configuration_is_used():
     with _Started("00000000-0000-4000-8000-000000000001") as it:
         it.run(lambda it: None)
-        assert it.lans[0].uuid == "00000000-0000-4000-8000-000000000001"
+        assert it.lans[0].device.uuid == "00000000-0000-4000-8000-000000000001"
+
+
+def test_version_1_alone_where_the_configuration_says_so():
+    with _Started(is_igdv1_only=1) as it:
+        it.run(lambda it: None)
+        assert it.lans[0].device.versions == (1,)
+        assert list(it.gateway.default_connection_services) == [1]
+
+
+def test_a_ppp_link_is_offered_as_such():
+    for name, is_ppp in (("pppoe-wan", True), ("ppp0", True), ("wan", False), ("eth0.2", False)):
+        with _Started(wan=name) as it:
+            it.run(lambda it: None)
+            assert it.gateway.wan.address == "81.2.69.160"
+            services = it.lans[0].device.device_services(1)[2]
+            assert (wan_ppp.SERVICE in services) == is_ppp, name
 
 
 def test_leases_end_by_a_timer():
@@ -398,3 +422,9 @@ def test_only_the_back_end_that_is_asked_for_is_made():
     real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
     raised(FirewallError, supervisor_module._make_firewall, "nft")
     supervisor_module.NetlinkChannel = real
+
+
+def test_devices_of_point_to_point_links_are_known_by_name():
+    for device, is_ppp in (("pppoe-wan", True), ("ppp0", True), ("pptp-vpn", True), ("l2tp-wan", True), ("3g-wan", True),
+                           ("eth1", False), ("wan", False), ("br-lan", False)):
+        assert supervisor_module._is_ppp(device) == is_ppp, device

@@ -1,7 +1,8 @@
 """The firewall as a projection of the mapping table: one interface, several back ends.
 
     open(wan)                            make sure that mappings can be made; `wan` gives the interface's index
-    add(mapping, replaced, seconds)      open for so long, in the place of `replaced` (a PortMapping or None)
+    add(mapping, replaced, seconds)      open for so long, in the place of `replaced` (a PortMapping or None); the
+                                         kernel closes it by itself at most two seconds after that time
     remove(mapping)                      close
     sync(mappings, now)                  hold exactly these, in this order, whatever was there before
     close()                              remove everything

@@ -1,7 +1,7 @@
 """The nf_tables back end: speaks to the kernel over netlink, without any `nft` process.
 
 Where firewall4 is loaded, mappings live in its table (nft_fw4.py); elsewhere in one of our own (nft_table.py). Every
-change is one batch, which the kernel takes whole or not at all, at the same cost for 10 and for 10,000 mappings. The
+change is one batch, which the kernel takes whole or not at all; what it costs us does not depend on the table. The
 batches that open and close a plain mapping are built once and patched from then on: building one takes longer than
 everything else about a request.
 """
@@ -17,11 +17,10 @@ from ..netlink import ERROR, Message, attributes, error_of, messages
 from . import nft_fw4, nft_table
 from .nft_messages import NEWRULE, PROTOCOL, RULE_HANDLE, begin_batch, end_batch
 
-__all__ = ("NftFirewall", "PROTOCOL")
-
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
 _LAST = const(2)  # sequence number of the message whose acknowledgement ends a transaction
 _MODEL_SECONDS = const(305419)  # the lease that a template is built with
+_GRACE = const(2)  # seconds that the kernel waits longer than we do: what ends by our hand is still there then
 _IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 
 
@@ -46,8 +45,16 @@ class NftFirewall:
         else:
             layout = nft_fw4
         if layout is not self._layout:
+            if layout is nft_fw4:
+                self._remove_own_table()  # mappings may have lived there while firewall4 was not loaded
             self._layout = layout
             log.info("mappings go into the nftables table inet %s" % layout.TABLE[:-1].decode())
+
+    def _remove_own_table(self):
+        batch = _begin()
+        nft_table.make_table(batch)  # so that it can be deleted whether it was there or not
+        nft_table.close(batch, self._wan)
+        self._transact(_finish(batch))
 
     def _has(self, ask, name):
         message = Message()
@@ -56,7 +63,7 @@ class NftFirewall:
         try:
             self._transact(message.data)
         except FirewallError as error:
-            if error.args[1] != errno.ENOENT:
+            if not error.is_absence:
                 raise
             return False
         return True
@@ -71,53 +78,29 @@ class NftFirewall:
     def add(self, mapping, replaced, seconds):
         """See miniigd.firewall."""
         self._check_open()
-        if replaced is not None and replaced.handle is not None:
-            try:
-                self._replace(mapping, replaced, seconds)
-                return
-            except FirewallError as error:
-                if error.args[1] != errno.ENOENT:
-                    raise
-            self.remove(replaced)  # somebody else took a part of it away: begin anew
-        if mapping.remote_host:
+        seconds += _GRACE
+        if mapping.remote_host or (replaced is not None and replaced.handle is not None):
             batch = _begin()
-            self._layout.add(batch, mapping, None, seconds, self._wan)
-            handles = self._commit(batch)
+            self._layout.add(batch, mapping, replaced, seconds, self._wan)
+            data = _finish(batch)
         else:
-            handles = self._transact(self._template(True, mapping.protocol).patch(mapping, seconds))
+            data = self._template(True, mapping.protocol).patch(mapping, seconds)
+        handles = self._transact(data)
         mapping.handle = handles[0] if handles else _IN_KERNEL
-
-    def _replace(self, mapping, replaced, seconds):
-        batch = _begin()
-        self._layout.add(batch, mapping, replaced, seconds, self._wan)
-        handles = self._commit(batch)
-        mapping.handle = handles[0] if handles else replaced.handle
 
     def remove(self, mapping):
         """See miniigd.firewall."""
         self._check_open()
-        try:
-            if mapping.remote_host:
-                self._delete(self._layout.DELETIONS, mapping)
-            else:
-                self._transact(self._template(False, mapping.protocol).patch(mapping, 0))
-        except FirewallError as error:
-            if error.args[1] != errno.ENOENT:
-                raise
-            # The element is gone when its time was up, a rule when somebody else deleted it: delete what is left.
+        # Never the rule alone: after a restart of firewall4 its handle may be another mapping's. Both, or neither.
+        if mapping.remote_host:
+            batch = _begin()
             for deletion in self._layout.DELETIONS:
-                try:
-                    self._delete((deletion,), mapping)
-                except FirewallError as another:
-                    if another.args[1] != errno.ENOENT:
-                        raise
+                deletion(batch, mapping)
+            data = _finish(batch)
+        else:
+            data = self._template(False, mapping.protocol).patch(mapping, 0)
+        self._transact(data)
         mapping.handle = None
-
-    def _delete(self, deletions, mapping):
-        batch = _begin()
-        for deletion in deletions:
-            deletion(batch, mapping)
-        self._commit(batch)
 
     def _template(self, is_to_open, protocol):
         template = self._templates.get((is_to_open, protocol))
@@ -140,7 +123,7 @@ class NftFirewall:
         self._layout.flush(batch, self._wan)
         pending = []
         for mapping in mappings:
-            self._layout.add(batch, mapping, None, max(1, mapping.expires - now), self._wan)
+            self._layout.add(batch, mapping, None, max(1, mapping.expires - now) + _GRACE, self._wan)
             pending.append(mapping)
             if len(pending) == _SYNC_BATCH:
                 self._commit_all(batch, pending)

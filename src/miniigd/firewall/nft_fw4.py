@@ -5,8 +5,8 @@ A mapping is one rule in the chain `upnp_prerouting`, in the form that luci-app-
     iif "wan" @nh,72,8 0x6 th dport 8000 dnat ip to 192.168.1.2:8000
 
 and one element of the set `upnp_open` (or `upnp_open_from`, with a remote host), from which the chain `upnp_forward`
-accepts. The element's timeout is what is left of the lease: the kernel itself closes the hole, whatever becomes of
-this process.
+accepts. The element's timeout is what is left of the lease and a moment more: the kernel itself closes the hole,
+whatever becomes of this process.
 """
 
 import struct
@@ -56,18 +56,21 @@ def add(batch, mapping, replaced, seconds, wan):
     if replaced is not None and replaced.handle is not None:
         handle = replaced.handle
         delete_element(batch, replaced)
-    if handle is None or not _is_same_rule(mapping, replaced):
-        _add_rule(batch, mapping, handle, wan)
+    # The rule is put in again even where nothing of it changes: a reload of firewall4 drops rules and keeps elements,
+    # and then this batch fails instead of renewing half a mapping.
+    _add_rule(batch, mapping, handle, wan)
     key, name = _key(mapping)
     nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, None, seconds)
 
 
-def _is_same_rule(mapping, other):
-    return mapping.internal_client == other.internal_client and mapping.internal_port == other.internal_port
-
-
 def _add_rule(batch, mapping, handle, wan):
-    nft.begin(batch, nft.NEWRULE, ECHO | (CREATE | APPEND if handle is None else REPLACE))
+    if handle is not None:
+        flags = REPLACE
+    elif mapping.remote_host:
+        flags = CREATE  # in front: a rule for any host would catch its packets
+    else:
+        flags = CREATE | APPEND
+    nft.begin(batch, nft.NEWRULE, ECHO | flags)
     batch.attribute(nft.RULE_TABLE, TABLE)
     batch.attribute(nft.RULE_CHAIN, CHAIN)
     if handle is not None:

@@ -34,9 +34,9 @@ _IFNAMSIZ = const(16)
 
 def flush(batch, wan):
     """Append what makes the table anew, empty."""
-    _make_table(batch)  # so that it can be deleted whether it was there or not
+    make_table(batch)  # so that it can be deleted whether it was there or not
     close(batch, wan)
-    _make_table(batch)
+    make_table(batch)
     service = _TYPE_PROTOCOL << 6 | _TYPE_SERVICE
     _make_map(batch, MAP, service, 8, 1)
     _make_map(batch, MAP_FROM, _TYPE_ADDRESS << 12 | service, 12, 2)
@@ -60,7 +60,8 @@ def close(batch, wan):
     batch.end()
 
 
-def _make_table(batch):
+def make_table(batch):
+    """Append what makes the table where it is not there yet."""
     nft.begin(batch, nft.NEWTABLE, CREATE)
     batch.attribute(1, TABLE)
     batch.end()

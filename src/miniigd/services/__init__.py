@@ -1,7 +1,8 @@
 """The services of the device and the tables they are declared by.
 
 One table for each service: its state variables and its actions with their arguments in the standard's order. The
-SCPD document, the reading of requests and the order of answers all come from it; there is no second list.
+SCPD document, the reading of requests, the order of answers and the state variables that can be asked for all come
+from it; there is no second list.
 
     action = wan_ip.SERVICE.find_action("GetExternalIPAddress")
     values = action.function(context, arguments)  # arguments and values in the table's order
@@ -9,14 +10,12 @@ SCPD document, the reading of requests and the order of answers all come from it
 
 
 class Service:
-    """A service: type and id as UPnP writes them, its state variables by name, its actions in order."""
+    """A service: type and id as UPnP writes them, its state variables and its actions in order."""
 
     def __init__(self, service_type, service_id, variables, actions):
         self.type = "urn:schemas-upnp-org:service:" + service_type
         self.id = "urn:upnp-org:serviceId:" + service_id
-        self.scpd_url = "/%s.xml" % service_id
-        self.control_url = "/upnp/control/" + service_id  # Linux-IGD's path: some clients post there unasked
-        self.event_url = "/upnp/event/" + service_id
+        self.short_id = service_id
         self.variables = variables
         self.actions = actions
 
@@ -27,20 +26,25 @@ class Service:
                 return action
         return None
 
-    def variable(self, name):
-        """Return the Variable called `name`."""
+    def find_variable(self, name):
+        """Return the Variable called `name`, or None."""
         for variable in self.variables:
             if variable.name == name:
                 return variable
-        raise KeyError(name)
+        return None
 
 
 class Variable:
-    """A state variable (UDA 1.0 2.3): `data_type` is ui2, ui4, boolean or string; `allowed` values if it is an enum."""
+    """A state variable (UDA 1.0 2.3): `data_type` is ui2, ui4, boolean or string; `allowed` values if it is an enum.
 
-    def __init__(self, name, data_type, is_evented=False, allowed=()):
+    `value(context)` returns what it is now, for QueryStateVariable and events; None for the variables that only
+    stand for the type of an argument.
+    """
+
+    def __init__(self, name, data_type, value=None, is_evented=False, allowed=()):
         self.name = name
         self.data_type = data_type
+        self.value = value
         self.is_evented = is_evented
         self.allowed = allowed
 
@@ -57,9 +61,14 @@ class Action:
 
 
 class Context:
-    """What an action may know of its call: the gateway, the `caller`'s address as text, and `now` in seconds."""
+    """What an action may know of its call.
 
-    def __init__(self, gateway, caller, now):
+    The `gateway`, the `caller`'s address as text, `now` in seconds, and the `version` (1 or 2) of the device that was
+    called: WANIPConnection:2 has other rules for leases and other error codes.
+    """
+
+    def __init__(self, gateway, caller, now, version):
         self.gateway = gateway
         self.caller = caller
         self.now = now
+        self.version = version

@@ -1,18 +1,38 @@
-"""WANIPConnection:1: the external address and the port mappings (section numbers are that document's)."""
+"""WANIPConnection:1, and what WANIPConnection:2 and WANPPPConnection:1 have in common with it.
+
+Section numbers are those of WANIPConnection:1 unless they say v2.
+"""
 
 from ..errors import UPnPError
+from ..gateway import MAX_LEASE
 from . import Action, Service, Variable
 
 
-def get_status_info(context, arguments):
-    """Return (ConnectionStatus, LastConnectionError, Uptime): 2.4.10."""
-    wan = context.gateway.wan
-    return ("Connected" if wan.address else "Disconnected", "ERROR_NONE", wan.uptime(context.now))
+def connection_status(context):
+    """Return the state variable ConnectionStatus: 2.2.3."""
+    return "Connected" if context.gateway.wan.address else "Disconnected"
 
 
-def get_nat_rsip_status(context, arguments):
-    """Return (RSIPAvailable, NATEnabled): 2.4.15. goupnp's users reject a gateway that does not say 0, 1."""
-    return (False, True)
+def external_ip_address(context):
+    """Return the state variable ExternalIPAddress: 2.2.17; empty while there is none."""
+    return context.gateway.wan.address or ""
+
+
+def uptime(context):
+    """Return the state variable Uptime in seconds: 2.2.4."""
+    return context.gateway.wan.uptime(context.now)
+
+
+def number_of_entries(context):
+    """Return the state variable PortMappingNumberOfEntries: 2.2.18."""
+    return len(context.gateway.table)
+
+
+def set_connection_type(context, arguments):
+    """Take the type that the connection has; refuse another: 2.4.1; 402, 703 (v2: 731). The LAN cannot change it."""
+    if arguments[0] != "IP_Routed":
+        raise UPnPError(402 if arguments[0] not in _CONNECTION_TYPES else 703 if context.version == 1 else 731)
+    return ()
 
 
 def get_connection_type_info(context, arguments):
@@ -20,106 +40,139 @@ def get_connection_type_info(context, arguments):
     return ("IP_Routed", "IP_Routed")
 
 
+def request_connection(context, arguments):
+    """Nothing to do on a line that is up: 2.4.3; 704 while it is down, which the LAN cannot change."""
+    if not context.gateway.wan.address:
+        raise UPnPError(704)
+    return ()
+
+
+def force_termination(context, arguments):
+    """Refuse: no host of the LAN cuts the line of all the others: 2.4.5; 606."""
+    raise UPnPError(606, "the line is not theirs to cut")
+
+
+def get_status_info(context, arguments):
+    """Return (ConnectionStatus, LastConnectionError, Uptime): 2.4.10."""
+    return (connection_status(context), "ERROR_NONE", uptime(context))
+
+
+def get_nat_rsip_status(context, arguments):
+    """Return (RSIPAvailable, NATEnabled): 2.4.15. goupnp's users reject a gateway that does not say 0, 1."""
+    return (False, True)
+
+
 def get_external_ip_address(context, arguments):
-    """Return (ExternalIPAddress,): 2.4.19; empty while there is none."""
-    return (context.gateway.wan.address or "",)
+    """Return (ExternalIPAddress,): 2.4.19."""
+    return (external_ip_address(context),)
 
 
 def add_port_mapping(context, arguments):
     """Open a port or renew a mapping: 2.4.17; 402, 501, 606, 716, 718, 728."""
-    (_, external_port, protocol, internal_port, internal_client, enabled, description, lease_duration) = arguments
-    if external_port == 0:
+    if arguments[1] == 0:
         raise UPnPError(716)
+    add_mapping(context, arguments, arguments[1])
+    return ()
+
+
+def add_mapping(context, arguments, external_port):
+    """Open `external_port` with the other arguments of AddPortMapping; also AddAnyPortMapping's (v2 2.5.20)."""
+    _, _, protocol, internal_port, internal_client, enabled, description, lease_duration = arguments
     if internal_port == 0:
         raise UPnPError(402)
-    context.gateway.add(context.caller, context.now, _remote_host(context, arguments), external_port, protocol,
+    if context.version == 2 and lease_duration == 0:
+        lease_duration = MAX_LEASE  # v2 2.3.26: zero stands for the longest
+    context.gateway.add(context.caller, context.now, remote_host(context, arguments), external_port, protocol,
                         internal_port, internal_client or context.caller, enabled, description, lease_duration)
-    return ()
 
 
 def delete_port_mapping(context, arguments):
     """Close a port: 2.4.18; 402, 501, 606, 714."""
-    context.gateway.delete(context.caller, _remote_host(context, arguments), arguments[1], arguments[2])
+    context.gateway.delete(context.caller, context.now, remote_host(context, arguments), arguments[1],
+                           arguments[2])
     return ()
 
 
 def get_generic_port_mapping_entry(context, arguments):
     """Return the mapping at an index: 2.4.13; 402, 713 behind the last."""
     mapping = context.gateway.table.at(arguments[0])
-    return (mapping.remote_host, mapping.external_port, mapping.protocol) + _details(mapping, context.now)
+    return (mapping.remote_host, mapping.external_port, mapping.protocol) + details(mapping, context.now)
 
 
 def get_specific_port_mapping_entry(context, arguments):
     """Return the details of a mapping: 2.4.14; 402, 714."""
-    mapping = context.gateway.table.find(_remote_host(context, arguments), arguments[1], arguments[2])
+    mapping = context.gateway.table.find(remote_host(context, arguments), arguments[1], arguments[2])
     if mapping is None:
         raise UPnPError(714)
-    return _details(mapping, context.now)
+    return details(mapping, context.now)
 
 
-def _remote_host(context, arguments):
+def remote_host(context, arguments):
     """Return the remote host of a call. Our own external address stands for any: upnp-port-forward sends that."""
     return "" if arguments[0] == context.gateway.wan.address else arguments[0]
 
 
-def _details(mapping, now):
+def details(mapping, now):
+    """Return a mapping's values in the order of DETAILS."""
     return (mapping.internal_port, mapping.internal_client, mapping.enabled, mapping.description,
             mapping.remaining(now))
 
 
-_IDENTITY = (
+IDENTITY = (
     ("NewRemoteHost", "RemoteHost"),
     ("NewExternalPort", "ExternalPort"),
     ("NewProtocol", "PortMappingProtocol"),
 )
-_DETAILS = (
+DETAILS = (
     ("NewInternalPort", "InternalPort"),
     ("NewInternalClient", "InternalClient"),
     ("NewEnabled", "PortMappingEnabled"),
     ("NewPortMappingDescription", "PortMappingDescription"),
     ("NewLeaseDuration", "PortMappingLeaseDuration"),
 )
+_CONNECTION_TYPES = ("Unconfigured", "IP_Routed", "IP_Bridged")
 
-SERVICE = Service(
-    "WANIPConnection:1", "WANIPConn1",
-    (
-        Variable("ConnectionType", "string"),
-        Variable("PossibleConnectionTypes", "string", True,
-                 ("Unconfigured", "IP_Routed", "IP_Bridged")),
-        Variable("ConnectionStatus", "string", True,
-                 ("Unconfigured", "Connecting", "Connected", "PendingDisconnect", "Disconnecting", "Disconnected")),
-        Variable("Uptime", "ui4"),
-        Variable("LastConnectionError", "string", False, ("ERROR_NONE",)),
-        Variable("RSIPAvailable", "boolean"),
-        Variable("NATEnabled", "boolean"),
-        Variable("ExternalIPAddress", "string", True),
-        Variable("PortMappingNumberOfEntries", "ui2", True),
-        Variable("PortMappingEnabled", "boolean"),
-        Variable("PortMappingLeaseDuration", "ui4"),
-        Variable("RemoteHost", "string"),
-        Variable("ExternalPort", "ui2"),
-        Variable("InternalPort", "ui2"),
-        Variable("PortMappingProtocol", "string", False, ("TCP", "UDP")),
-        Variable("InternalClient", "string"),
-        Variable("PortMappingDescription", "string"),
-    ),
-    (
-        Action("GetConnectionTypeInfo", get_connection_type_info, (), (
-            ("NewConnectionType", "ConnectionType"),
-            ("NewPossibleConnectionTypes", "PossibleConnectionTypes"))),
-        Action("GetStatusInfo", get_status_info, (), (
-            ("NewConnectionStatus", "ConnectionStatus"),
-            ("NewLastConnectionError", "LastConnectionError"),
-            ("NewUptime", "Uptime"))),
-        Action("GetNATRSIPStatus", get_nat_rsip_status, (), (
-            ("NewRSIPAvailable", "RSIPAvailable"),
-            ("NewNATEnabled", "NATEnabled"))),
-        Action("GetGenericPortMappingEntry", get_generic_port_mapping_entry,
-               (("NewPortMappingIndex", "PortMappingNumberOfEntries"),), _IDENTITY + _DETAILS),
-        Action("GetSpecificPortMappingEntry", get_specific_port_mapping_entry, _IDENTITY, _DETAILS),
-        Action("AddPortMapping", add_port_mapping, _IDENTITY + _DETAILS),
-        Action("DeletePortMapping", delete_port_mapping, _IDENTITY),
-        Action("GetExternalIPAddress", get_external_ip_address, (), (
-            ("NewExternalIPAddress", "ExternalIPAddress"),)),
-    ),
+VARIABLES = (
+    Variable("ConnectionType", "string", lambda context: "IP_Routed"),
+    Variable("PossibleConnectionTypes", "string", lambda context: "IP_Routed", True, _CONNECTION_TYPES),
+    Variable("ConnectionStatus", "string", connection_status, True,
+             ("Unconfigured", "Connecting", "Connected", "PendingDisconnect", "Disconnecting", "Disconnected")),
+    Variable("Uptime", "ui4", uptime),
+    Variable("LastConnectionError", "string", lambda context: "ERROR_NONE", False, ("ERROR_NONE",)),
+    Variable("RSIPAvailable", "boolean", lambda context: False),
+    Variable("NATEnabled", "boolean", lambda context: True),
+    Variable("ExternalIPAddress", "string", external_ip_address, True),
+    Variable("PortMappingNumberOfEntries", "ui2", number_of_entries, True),
+    Variable("PortMappingEnabled", "boolean"),
+    Variable("PortMappingLeaseDuration", "ui4"),
+    Variable("RemoteHost", "string"),
+    Variable("ExternalPort", "ui2"),
+    Variable("InternalPort", "ui2"),
+    Variable("PortMappingProtocol", "string", None, False, ("TCP", "UDP")),
+    Variable("InternalClient", "string"),
+    Variable("PortMappingDescription", "string"),
 )
+
+ACTIONS = (
+    Action("SetConnectionType", set_connection_type, (("NewConnectionType", "ConnectionType"),)),
+    Action("GetConnectionTypeInfo", get_connection_type_info, (), (
+        ("NewConnectionType", "ConnectionType"),
+        ("NewPossibleConnectionTypes", "PossibleConnectionTypes"))),
+    Action("RequestConnection", request_connection),
+    Action("ForceTermination", force_termination),
+    Action("GetStatusInfo", get_status_info, (), (
+        ("NewConnectionStatus", "ConnectionStatus"),
+        ("NewLastConnectionError", "LastConnectionError"),
+        ("NewUptime", "Uptime"))),
+    Action("GetNATRSIPStatus", get_nat_rsip_status, (), (
+        ("NewRSIPAvailable", "RSIPAvailable"),
+        ("NewNATEnabled", "NATEnabled"))),
+    Action("GetGenericPortMappingEntry", get_generic_port_mapping_entry,
+           (("NewPortMappingIndex", "PortMappingNumberOfEntries"),), IDENTITY + DETAILS),
+    Action("GetSpecificPortMappingEntry", get_specific_port_mapping_entry, IDENTITY, DETAILS),
+    Action("AddPortMapping", add_port_mapping, IDENTITY + DETAILS),
+    Action("DeletePortMapping", delete_port_mapping, IDENTITY),
+    Action("GetExternalIPAddress", get_external_ip_address, (), (("NewExternalIPAddress", "ExternalIPAddress"),)),
+)
+
+SERVICE = Service("WANIPConnection:1", "WANIPConn1", VARIABLES, ACTIONS)

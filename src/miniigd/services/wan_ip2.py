@@ -1,0 +1,97 @@
+"""WANIPConnection:2: version 1 and the actions on several mappings (section numbers are that document's)."""
+
+from ..errors import UPnPError
+from ..xml import Document, escape
+from . import Action, Service, Variable, wan_ip
+
+_LOWEST_ANY = 1024  # where the search for a free port begins anew behind 65535
+_MOST_LISTED = 300  # mappings in one listing: each takes about 450 bytes of an answer that must fit the heap
+
+# 2.3.27: the schema's own names
+_LIST_HEAD = ('<?xml version="1.0"?>\n<p:PortMappingList xmlns:p="urn:schemas-upnp-org:gw:WANIPConnection" '
+              'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+              'xsi:schemaLocation="urn:schemas-upnp-org:gw:WANIPConnection '
+              'http://www.upnp.org/schemas/gw/WANIPConnection-v2.xsd">')
+_LIST_TAIL = "</p:PortMappingList>"
+_LIST_ENTRY = ("<p:PortMappingEntry><p:NewRemoteHost>%s</p:NewRemoteHost><p:NewExternalPort>%d</p:NewExternalPort>"
+               "<p:NewProtocol>%s</p:NewProtocol><p:NewInternalPort>%d</p:NewInternalPort>"
+               "<p:NewInternalClient>%s</p:NewInternalClient><p:NewEnabled>%d</p:NewEnabled>"
+               "<p:NewDescription>%s</p:NewDescription><p:NewLeaseTime>%d</p:NewLeaseTime></p:PortMappingEntry>")
+
+
+def add_any_port_mapping(context, arguments):
+    """Return (NewReservedPort,): the port that was asked for, or the next that is free: 2.5.20; 402, 501, 606, 728."""
+    asked, protocol, client = arguments[1], arguments[2], arguments[4] or context.caller
+    table = context.gateway.table
+    port = asked or _LOWEST_ANY
+    while True:  # the table holds far fewer mappings than there are ports
+        owner = table.owner(port, protocol)
+        if owner is None or (owner == client and port == asked):
+            wan_ip.add_mapping(context, arguments, port)
+            return (port,)
+        port = port + 1 if port < 65535 else _LOWEST_ANY
+
+
+def delete_port_mapping_range(context, arguments):
+    """Close the caller's ports in a range: 2.5.19; 402, 501, 606, 730, 733.
+
+    NewManage asks for other hosts' ports too; nobody is authorised for that (2.5.19.4), so it changes nothing.
+    """
+    found = _in_range(context, arguments)
+    if not found:
+        raise UPnPError(730)
+    own = [mapping for mapping in found if mapping.internal_client == context.caller]
+    if not own:
+        raise UPnPError(606, "the ports belong to others")
+    for mapping in own:
+        context.gateway.delete(context.caller, context.now, mapping.remote_host, mapping.external_port,
+                               mapping.protocol)
+    return ()
+
+
+def get_list_of_port_mappings(context, arguments):
+    """Return (NewPortListing,): 2.5.21; 402, 730, 733. NewNumberOfPorts 0 stands for all."""
+    most = min(arguments[4] or _MOST_LISTED, _MOST_LISTED)
+    found = _in_range(context, arguments)[:most]
+    if not found:
+        raise UPnPError(730)
+    parts = [_LIST_HEAD]
+    for mapping in found:
+        parts.append(_LIST_ENTRY % (
+            mapping.remote_host, mapping.external_port, mapping.protocol, mapping.internal_port,
+            mapping.internal_client, mapping.enabled, escape(mapping.description), mapping.remaining(context.now)))
+    parts.append(_LIST_TAIL)
+    return (Document("".join(parts)),)
+
+
+def _in_range(context, arguments):
+    start, end, protocol = arguments[0], arguments[1], arguments[2]
+    if start > end:
+        raise UPnPError(733)
+    return [mapping for mapping in context.gateway.table
+            if start <= mapping.external_port <= end and mapping.protocol == protocol]
+
+
+_RANGE = (
+    ("NewStartPort", "ExternalPort"),
+    ("NewEndPort", "ExternalPort"),
+    ("NewProtocol", "PortMappingProtocol"),
+    ("NewManage", "A_ARG_TYPE_Manage"),
+)
+
+SERVICE = Service(
+    "WANIPConnection:2", "WANIPConn1",
+    wan_ip.VARIABLES + (
+        Variable("SystemUpdateID", "ui4", lambda context: context.gateway.table.update_id, True),  # 2.3.25
+        Variable("A_ARG_TYPE_Manage", "boolean"),
+        Variable("A_ARG_TYPE_PortListing", "string"),
+    ),
+    wan_ip.ACTIONS + (
+        Action("DeletePortMappingRange", delete_port_mapping_range, _RANGE),
+        Action("AddAnyPortMapping", add_any_port_mapping, wan_ip.IDENTITY + wan_ip.DETAILS,
+               (("NewReservedPort", "ExternalPort"),)),
+        Action("GetListOfPortMappings", get_list_of_port_mappings,
+               _RANGE + (("NewNumberOfPorts", "PortMappingNumberOfEntries"),),
+               (("NewPortListing", "A_ARG_TYPE_PortListing"),)),
+    ),
+)
