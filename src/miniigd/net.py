@@ -18,9 +18,11 @@ _BACKLOG = const(16)
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
 _REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
+_DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
 _READ = const(2048)  # bytes at once
 _DATAGRAM = const(1536)  # bytes; more than Ethernet carries
 _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
+_NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
 _TTL = b"\x02\0\0\0"  # UDA 1.1 1.1.2: at most a router away
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
 
@@ -181,6 +183,50 @@ class HttpServer:
         self._sock.close()
 
 
+class Delivery:
+    """One message to a subscriber on `interface`: connects, sends `data`, waits for an answer.
+
+    Calls done(True) when the subscriber answered with HTTP, done(False) when it did not within some seconds.
+    """
+
+    def __init__(self, loop, interface, host, port, data, done):
+        self._loop = loop
+        self._data = data
+        self._sent = 0
+        self._done = done
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | SOCK_CLOEXEC)
+        self._deadline = loop.call_later(_DELIVERY_MS, lambda: self._end(False))
+        try:
+            self._sock.setblocking(False)
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
+            self._sock.connect(address(host, port))
+        except OSError as error:
+            if error.errno != errno.EINPROGRESS:
+                loop.cancel(self._deadline)
+                self._deadline = loop.call_later(0, lambda: self._end(False))  # never before this call returns
+        loop.register(self._sock, EVENT_WRITE, self._ready)
+
+    def _ready(self, events):
+        try:
+            while self._sent < len(self._data):
+                self._sent += self._sock.send(memoryview(self._data)[self._sent:])
+                if self._sent == len(self._data):
+                    self._loop.modify(self._sock, EVENT_READ, self._ready)
+                    return
+            self._end(self._sock.recv(_READ).startswith(b"HTTP/"))
+        except OSError as error:
+            if not _would_block(error):
+                self._end(False)
+
+    def _end(self, is_done):
+        if self._sock is not None:
+            self._loop.cancel(self._deadline)
+            self._loop.unregister(self._sock)
+            self._sock.close()
+            self._sock = None
+            self._done(is_done)
+
+
 class MulticastSocket:
     """A UDP socket on one `interface` that hears `group`:`port` and unicast to it, from neighbours only.
 
@@ -239,21 +285,27 @@ class NetlinkChannel:
         except OSError as error:
             raise FirewallError("netlink: the kernel lacks protocol %d (errno %d)" % (protocol, error.errno),
                                 error.errno)
+        self._is_clean = True  # nothing is left of an earlier conversation
 
-    def transact(self, data, is_answered):
+    def transact(self, data, is_answered, is_short=False):
         """Send messages, return the datagrams that answer, up to the one for which `is_answered(datagram)` is true.
+
+        `is_short` promises that none of them is long.
 
         The kernel works while we send: every answer is there when we begin to read. FirewallError when it says
         nothing, or that it cannot take messages.
         """
-        self._drain()
+        if not self._is_clean:
+            self._drain()
+        self._is_clean = False
         try:
             self._sock.send(data)
             answers = []
             while True:
-                datagram = self._sock.recv(_NETLINK_READ)
+                datagram = self._sock.recv(_NETLINK_SHORT if is_short else _NETLINK_READ)
                 answers.append(datagram)
                 if is_answered(datagram):
+                    self._is_clean = True
                     return answers
         except OSError as error:
             raise FirewallError("netlink: no answer from the kernel (errno %d)" % error.errno, error.errno)

@@ -45,7 +45,7 @@ def is_name(name):
 
 
 def parse_call(body, action_name):
-    """Return the arguments of the call of `action_name` in `body`: names and values as bytes, unescaped.
+    """Return the arguments of the call of `action_name` in `body`: names and values as bytes, escaped as they came.
 
     Takes any prefix, order and attributes, and raw < and & inside of values (clients send those unescaped).
     UPnPError 402 when it cannot be read, 401 when another action is called in it.
@@ -65,19 +65,9 @@ def parse_call(body, action_name):
             raise XMLError("empty Body")
         if name != action_name.encode():
             raise UPnPError(401, "header and body name different actions")
-        return {} if reader.is_empty else _read_arguments(reader)
+        return {} if reader.is_empty else reader.elements(_MAX_ARGUMENTS)
     except XMLError as error:
         raise UPnPError(402, error.args[0])
-
-
-def _read_arguments(reader):
-    arguments = {}
-    for _ in range(_MAX_ARGUMENTS + 1):
-        name = reader.open()
-        if name is None:
-            return arguments
-        arguments[name] = unescape(reader.text())
-    raise XMLError("too many arguments")
 
 
 def bind(service, action, raw):
@@ -89,7 +79,7 @@ def bind(service, action, raw):
         value = raw.get(name)
         if value is None and name not in _OPTIONAL:
             raise UPnPError(402, "%s is missing" % name.decode())
-        values.append(reader(value or b""))
+        values.append(reader(unescape(value) if value else b""))
     return values
 
 
@@ -214,12 +204,12 @@ def response(service, action, values):
     """Return the body (bytes) that answers a call: `values` in the order of the action's table."""
     parts = [_HEAD, "<u:", action.name, 'Response xmlns:u="', service.type, '">']
     for (name, _), value in zip(action.arguments_out, values):
-        parts.extend(("<", name, ">", _text(value), "</", name, ">"))
+        parts.extend(("<", name, ">", text_of(value), "</", name, ">"))
     parts.extend(("</u:", action.name, "Response>", _TAIL))
     return "".join(parts).encode()
 
 
-def _text(value):
+def text_of(value):
     """Return a value as it stands in an element."""
     if value is True or value is False:
         return "1" if value else "0"
@@ -231,7 +221,7 @@ def _text(value):
 def query_response(value):
     """Return the body (bytes) that answers QueryStateVariable (UDA 1.0 3.3.2)."""
     return "".join((
-        _HEAD, '<u:QueryStateVariableResponse xmlns:u="urn:schemas-upnp-org:control-1-0"><return>', _text(value),
+        _HEAD, '<u:QueryStateVariableResponse xmlns:u="urn:schemas-upnp-org:control-1-0"><return>', text_of(value),
         "</return></u:QueryStateVariableResponse>", _TAIL)).encode()
 
 

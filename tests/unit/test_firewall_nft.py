@@ -34,7 +34,7 @@ class _Kernel:
         self.failures = []  # an errno for each transaction to come, 0: it is taken
         self._handle = 41
 
-    def transact(self, data, is_answered):
+    def transact(self, data, is_answered, is_short=False):
         found = nft_messages(bytes(data))
         self.sent.append(found)
         failure = self.failures.pop(0) if self.failures else 0

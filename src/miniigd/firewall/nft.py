@@ -85,7 +85,7 @@ class NftFirewall:
             data = _finish(batch)
         else:
             data = self._template(True, mapping.protocol).patch(mapping, seconds)
-        handles = self._transact(data)
+        handles = self._transact(data, True)
         mapping.handle = handles[0] if handles else _IN_KERNEL
 
     def remove(self, mapping):
@@ -99,7 +99,7 @@ class NftFirewall:
             data = _finish(batch)
         else:
             data = self._template(False, mapping.protocol).patch(mapping, 0)
-        self._transact(data)
+        self._transact(data, True)
         mapping.handle = None
 
     def _template(self, is_to_open, protocol):
@@ -146,11 +146,14 @@ class NftFirewall:
         """Send the batch; return the handles (8 bytes each) of the rules it made."""
         return self._transact(_finish(batch))
 
-    def _transact(self, data):
-        """Send messages, the last to be acknowledged as _LAST; return the handles of rules that the kernel reports."""
+    def _transact(self, data, is_one=False):
+        """Send messages, the last to be acknowledged as _LAST; return the handles of rules that the kernel reports.
+
+        `is_one`: they are about one mapping.
+        """
         handles = []
         failure = None
-        for datagram in self._channel.transact(data, _is_answered):
+        for datagram in self._channel.transact(data, _is_answered, is_one):
             for message_type, _, start, end in messages(datagram):
                 if message_type == ERROR:
                     failure = failure or error_of(datagram, start)
