@@ -9,19 +9,25 @@ from .errors import UPnPError, code_of_version
 from .http import HTTPError, error_reply, reply
 from .services import Context
 
-_METHODS = {DESCRIPTION: ("GET", "HEAD"), SCPD: ("GET", "HEAD"), CONTROL: ("POST",), EVENT: ()}
-_OTHER_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH")
+_METHODS = {
+    DESCRIPTION: ("GET", "HEAD"),
+    SCPD: ("GET", "HEAD"),
+    CONTROL: ("POST",),
+    EVENT: ("SUBSCRIBE", "UNSUBSCRIBE"),
+}
+_OTHER_METHODS = ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH")
 
 # Who stops at a document that says :2 anywhere gets version 1 wherever it looks: Windows' own and the Xbox's clients.
 _VERSION_1_AGENTS = (b"microsoft", b"fdssdp", b"xbox")
 
 
 class Control:
-    """The HTTP side of the `device` (description.Device) on one LAN address."""
+    """The HTTP side of the `device` (description.Device) on one LAN address; `events` (Events) takes subscriptions."""
 
-    def __init__(self, gateway, device, lan_address):
+    def __init__(self, gateway, device, events, lan_address):
         self._gateway = gateway
         self._device = device
+        self._events = events
         self._lan_address = lan_address
 
     def respond(self, request, caller, now):
@@ -36,6 +42,8 @@ class Control:
                 self._refuse_method(request.method, kind)
             if kind == CONTROL:
                 return self._call(request, Context(self._gateway, caller, now, version), service)
+            if kind == EVENT:
+                return self._events.respond(request, caller, version, service)
             return reply(200, self._document(request, version, service), request=request)
         except HTTPError as error:
             return error_reply(error, request)

@@ -19,7 +19,8 @@ SERVER = "OpenWrt/1 UPnP/1.0 miniigd/" + VERSION
 
 _REASONS = {
     200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    411: "Length Required", 413: "Content Too Large", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
+    411: "Length Required", 412: "Precondition Failed", 413: "Content Too Large", 417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
 }
 

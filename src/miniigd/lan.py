@@ -3,6 +3,7 @@
 from . import description, log, ssdp
 from .compat import const
 from .control import Control
+from .events import Events
 from .net import HttpServer, MulticastSocket
 
 _REPEAT_MS = const(250)  # UDP loses datagrams: announce twice (UDA 1.0 1.1.2)
@@ -24,6 +25,7 @@ class Lan:
         self._address = None  # the one that is served now
         self._http = None
         self._ssdp = None
+        self._events = None
         self._timers = []
 
     def _location(self, version):
@@ -39,7 +41,8 @@ class Lan:
 
     def _open(self, address):
         self._address = address
-        control = Control(self._gateway, self._device, address)
+        self._events = Events(self._loop, self._interface, self._gateway)
+        control = Control(self._gateway, self._device, self._events, address)
         try:
             self._http = HttpServer(self._loop, self._interface, self._port,
                                     lambda request, peer: control.respond(request, peer, self._loop.now))
@@ -75,6 +78,11 @@ class Lan:
         for target, usn, _ in self._targets:
             self._ssdp.send(ssdp.byebye(target, usn))
 
+    def look(self):
+        """Called at the end of each turn of the loop: tell subscribers of changes."""
+        if self._events is not None:
+            self._events.look()
+
     def close(self):
         """Say goodbye and close the sockets."""
         for timer in self._timers:
@@ -84,6 +92,9 @@ class Lan:
             self._byebye()
             self._ssdp.close()
             self._ssdp = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
         if self._http is not None:
             self._http.close()
             self._http = None

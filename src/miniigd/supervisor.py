@@ -83,7 +83,7 @@ class Supervisor:
             self._loop.on_signal(number, self._loop.stop)
         for number in (SIGHUP, SIGUSR1):
             self._loop.on_signal(number, self._refresh)
-        self._loop.at_end_of_turn = self._arm_expiry
+        self._loop.at_end_of_turn = self._end_turn
         self._reports.listen(self._loop, self._on_report)
         log.info("miniigd %s started" % VERSION)
         self._project()
@@ -151,6 +151,12 @@ class Supervisor:
         except FirewallError as error:
             log.error(error.text)
             self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)
+
+    def _end_turn(self):
+        """Do what follows from the changes of a turn of the loop."""
+        self._arm_expiry()
+        for lan in self._lans:
+            lan.look()
 
     def _arm_expiry(self):
         """Have a timer run when the next lease ends."""

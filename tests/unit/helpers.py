@@ -1,7 +1,7 @@
 """What several unit tests share.
 
 Catch an exception, damage an input, see what is logged, set the clock, stand in for files, decode netlink, make a
-gateway and call its actions, take an XML document apart.
+gateway and call its actions, make a request, take an XML document apart.
 """
 
 import io
@@ -14,6 +14,7 @@ from miniigd.compat import IP_MULTICAST_IF
 from miniigd.errors import UPnPError
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
+from miniigd.http import RequestReader
 from miniigd.interfaces import Interface
 from miniigd.mapping import MappingTable
 from miniigd.netlink import attributes, messages
@@ -103,7 +104,7 @@ class Files:
     def __exit__(self, kind, value, traceback):
         self._module.open = open
 
-    def _open(self, path):
+    def _open(self, path, mode="r"):
         if self._data is None:
             raise OSError(2, path)
         return _File(self._data)
@@ -163,6 +164,16 @@ def call(service, gateway, name, arguments=(), caller=HOST, now=100, version=1):
             return error.code
     assert len(values) == len(action.arguments_out)
     return values
+
+
+def make_request(method, path, headers=(), body=b""):
+    """Return the Request with that body (bytes) and those headers, (name, value) in bytes."""
+    reader = RequestReader()
+    reader.receive(b"%s %s HTTP/1.1\r\n" % (method.encode(), path.encode()))
+    for name, value in headers:
+        reader.receive(b"%s: %s\r\n" % (name, value))
+    reader.receive(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return reader.next_request()
 
 
 def elements(data):

@@ -1,6 +1,6 @@
 """miniigd.control: requests to answers, as bytes: documents, calls of real clients, and everything that is refused."""
 
-from helpers import HOST, OTHER, Output, damaged, elements, make_gateway, texts
+from helpers import HOST, OTHER, Output, damaged, elements, make_gateway, make_request, texts
 from miniigd import log
 from miniigd.control import Control
 from miniigd.description import Device
@@ -26,27 +26,32 @@ POST = (b"POST /upnp/control/WANIPConn1 HTTP/1.1\r\nHost: 192.168.1.1:5000\r\nCo
         b'SOAPAction: "urn:schemas-upnp-org:service:WANIPConnection:1#AddPortMapping"\r\n\r\n' % len(ADD)) + ADD
 
 
+class _Events:
+    """Stands in for Events: remembers what it was asked; answers with `answer`, or raises that HTTPError."""
+
+    def __init__(self):
+        self.requests = []
+        self.answer = b"HTTP/1.1 200 OK\r\n\r\n"
+
+    def respond(self, request, caller, version, service):
+        self.requests.append((request.method, request.path, caller, version, service.type))
+        if isinstance(self.answer, HTTPError):
+            raise self.answer
+        return self.answer
+
+
 def _control(versions=(1, 2), is_ppp=False, address="81.2.69.160"):
     gateway = make_gateway(address)
     device = Device(UUID, versions, is_ppp)
     gateway.default_connection_services = {
         version: device.default_connection_service(version) for version in versions}
-    return Control(gateway, device, LAN), gateway
-
-
-def _request(method, path, headers=(), body=b""):
-    reader = RequestReader()
-    reader.receive(b"%s %s HTTP/1.1\r\n" % (method.encode(), path.encode()))
-    for name, value in headers:
-        reader.receive(b"%s: %s\r\n" % (name, value))
-    reader.receive(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    return reader.next_request()
+    return Control(gateway, device, _Events(), LAN), gateway
 
 
 def _respond(control, method, path, headers=(), body=b"", caller=HOST, now=100):
     """Return (status, header lines, body) of an answer; fails when its head is not in order."""
     with Output(log):
-        data = control.respond(_request(method, path, headers, body), caller, now)
+        data = control.respond(make_request(method, path, headers, body), caller, now)
     head, mark, body = data.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert mark and lines[0].startswith(b"HTTP/1.1 ")
@@ -138,11 +143,51 @@ def test_other_requests():
         assert _respond(control, method, path)[0] == status, (method, path)
 
 
+EVENT = "/upnp/event/WANIPConn1"
+IP, COMMON = "urn:schemas-upnp-org:service:WANIPConnection:", "urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1"
+
+
+def test_subscriptions_are_taken_by_the_events_of_that_version_and_service():
+    control, _ = _control()
+    for path, version, service in ((EVENT, 1, IP + "1"), ("/igd2" + EVENT, 2, IP + "2"),
+                                   ("/upnp/event/WANCommonIFC1", 1, COMMON),
+                                   ("/igd2/upnp/event/WANCommonIFC1", 2, COMMON)):
+        for method in ("SUBSCRIBE", "UNSUBSCRIBE"):
+            answer = control.respond(make_request(method, path, ((b"Host", b"192.168.1.1:5000"),)), OTHER, 100)
+            assert answer == control._events.answer
+            assert control._events.requests.pop() == (method, path, OTHER, version, service)
+    assert control._events.requests == []
+
+
+def test_what_the_events_refuse_is_an_answer_with_that_status():
+    control, _ = _control()
+    for status in (400, 412, 503):
+        control._events.answer = HTTPError(status)
+        for method in ("SUBSCRIBE", "UNSUBSCRIBE"):
+            assert _respond(control, method, EVENT)[0] == status
+    assert len(control._events.requests) == 6
+
+
+def test_only_subscriptions_of_what_there_is_reach_the_events():
+    control, _ = _control((1,))
+    for method in ("SUBSCRIBE", "UNSUBSCRIBE"):
+        for path, status in (("/upnp/event/", 404), ("/upnp/event/None", 404), (EVENT + "/", 404), ("/x", 404),
+                             ("/igd2" + EVENT, 404), ("/rootDesc.xml", 405), ("/WANIPConn1.xml", 405), (URL, 405)):
+            assert _respond(control, method, path)[0] == status, path
+        assert _respond(control, method, EVENT, ((b"Host", b"router.example"),))[0] == 403
+    for method, status in (("GET", 405), ("HEAD", 405), ("POST", 405), ("PUT", 405), ("NOTIFY", 501)):
+        assert _respond(control, method, EVENT)[0] == status, method
+    assert control._events.requests == []
+
+
 def test_a_wrong_method_is_told_which_are_right():
     control, _ = _control()
-    for path, allowed in (("/rootDesc.xml", b"Allow: GET, HEAD"), ("/igd2/WANIPConn1.xml", b"Allow: GET, HEAD"),
-                          (URL, b"Allow: POST"), (URL_2, b"Allow: POST")):
-        for method in ("PUT", "SUBSCRIBE", "DELETE", "OPTIONS"):
+    subscriptions = b"Allow: SUBSCRIBE, UNSUBSCRIBE"
+    for path, allowed, wrong in (
+            ("/rootDesc.xml", b"Allow: GET, HEAD", "SUBSCRIBE"), (URL, b"Allow: POST", "SUBSCRIBE"),
+            ("/igd2/WANIPConn1.xml", b"Allow: GET, HEAD", "UNSUBSCRIBE"), (URL_2, b"Allow: POST", "GET"),
+            (EVENT, subscriptions, "GET"), ("/igd2" + EVENT, subscriptions, "POST")):
+        for method in ("PUT", "DELETE", "OPTIONS", wrong):
             status, lines, _ = _respond(control, method, path)
             assert status == 405 and allowed in lines, (method, path)
 
@@ -524,7 +569,7 @@ def test_a_description_cannot_break_the_list_of_another_client():
                         b"&#60;", b"\0"):
         control, _ = _control()
         with Output(log):
-            data = control.respond(_request("POST", URL, ((b"SOAPAction", b"urn:x#AddPortMapping"),),
+            data = control.respond(make_request("POST", URL, ((b"SOAPAction", b"urn:x#AddPortMapping"),),
                                             ADD.replace(b"Tom & Jerry", description)), HOST, 100)
         assert data.startswith(b"HTTP/1.1 200 ")
         body = _call(control, b"GetGenericPortMappingEntry", b"<NewPortMappingIndex>0</NewPortMappingIndex>")[2]
@@ -554,6 +599,6 @@ def test_what_is_refused_is_in_the_detailed_log():
     control, _ = _control()
     log.set_level(log.DEBUG)
     with Output(log) as output:
-        control.respond(_request("POST", URL, ((b"SOAPAction", b"urn:x#Nothing"),)), HOST, 100)
+        control.respond(make_request("POST", URL, ((b"SOAPAction", b"urn:x#Nothing"),)), HOST, 100)
     log.set_level(log.INFO)
     assert "Nothing for 192.168.1.2: 401" in output.text()

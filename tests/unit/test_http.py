@@ -216,7 +216,7 @@ def test_the_server_names_upnp_between_two_others():
 
 
 def test_every_status_has_a_whole_answer():
-    for status in (400, 403, 404, 405, 411, 413, 417, 431, 500, 501, 503, 505):
+    for status in (400, 403, 404, 405, 411, 412, 413, 417, 431, 500, 501, 503, 505):
         head, _, body = http.error_reply(HTTPError(status)).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert b"Content-Length: %d" % len(body) in head

@@ -15,7 +15,7 @@ from miniigd.mapping import MappingTable
 from miniigd.wan import Wan
 
 UUID = "6d696e69-6967-8001-8000-000102030405"
-PORT, CLIENT_PORT = 17561, 17562
+PORT, CLIENT_PORT, EVENT_PORT = 17561, 17562, 17563
 DEVICE = description.Device(UUID)
 LOCATIONS = {1: b"LOCATION: http://127.0.0.1:%d/rootDesc.xml" % PORT,
              2: b"LOCATION: http://127.0.0.1:%d/igd2/rootDesc.xml" % PORT}
@@ -165,6 +165,100 @@ def test_the_location_leads_to_the_description():
             assert _get(loop, b"/" + location.split(b"/", 3)[3]) == http.reply(200, document)
         assert _get(loop, b"/nothing").startswith(b"HTTP/1.1 404 ")
         lan.close()
+
+
+def _ask(loop, head):
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    client.connect(address("127.0.0.1", PORT))
+    client.send(head + b"Host: 127.0.0.1:%d\r\n\r\n" % PORT)
+    data = _all_of(client, loop)
+    loop.turn(0)
+    return data
+
+
+def _all_of(sock, loop):
+    """Return what comes until the other side closes; close the socket."""
+    sock.setblocking(False)
+    data = b""
+    for _ in range(200):
+        loop.turn(1)
+        try:
+            piece = sock.recv(65536)
+        except OSError as error:
+            assert error.errno == errno.EAGAIN
+            if b"</e:propertyset>" in data:
+                sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            continue
+        if not piece:
+            break
+        data += piece
+    sock.close()
+    return data
+
+
+def _subscribe(loop, path=b"/upnp/event/WANIPConn1"):
+    """Return the SID of a new subscription."""
+    answer = _ask(loop, b"SUBSCRIBE %s HTTP/1.1\r\nNT: upnp:event\r\nCALLBACK: <http://127.0.0.1:%d/e>\r\n"
+                  % (path, EVENT_PORT))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    return answer.partition(b"\r\nSID: ")[2].partition(b"\r\n")[0]
+
+
+def _next_message(listener, loop):
+    for _ in range(200):
+        loop.turn(1)
+        try:
+            return _all_of(listener.accept()[0], loop)
+        except OSError as error:
+            assert error.errno == errno.EAGAIN
+    raise AssertionError("no message")
+
+
+def test_subscribers_are_told_of_changes():
+    if lacks_multicast():
+        return
+    with Clock() as clock, Output(log):
+        loop, interface, listener = Loop(), _interface(), socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address("127.0.0.1", EVENT_PORT))
+        listener.listen(4)
+        listener.setblocking(False)
+        lan = _lan(interface, loop)
+        lan.look()  # not open yet
+        lan.update()
+        loop.at_end_of_turn = lan.look
+        sid = _subscribe(loop)
+        clock.ms += 150
+        message = _next_message(listener, loop)
+        assert message.startswith(b"NOTIFY /e HTTP/1.1\r\nHOST: 127.0.0.1:%d\r\n" % EVENT_PORT)
+        assert b"\r\nSID: %s\r\nSEQ: 0\r\n" % sid in message
+        assert b"<ExternalIPAddress></ExternalIPAddress>" in message
+        wan = lan._gateway.wan
+        wan._interface.addresses = [("81.2.69.160", 22)]
+        wan.update(loop.now)
+        loop.turn(0)
+        clock.ms += 500
+        message = _next_message(listener, loop)
+        assert b"\r\nSID: %s\r\nSEQ: 1\r\n" % sid in message
+        assert b"<ExternalIPAddress>81.2.69.160</ExternalIPAddress>" in message
+        assert b"PossibleConnectionTypes" not in message
+        _subscribe(loop, b"/igd2/upnp/event/WANCommonIFC1")
+        interface.is_up = False
+        lan.update()  # who subscribed on an address that is gone has to do it again
+        interface.is_up = True
+        lan.update()
+        clock.ms += 10000
+        loop.turn(0)
+        assert _ask(loop, b"SUBSCRIBE /upnp/event/WANIPConn1 HTTP/1.1\r\nSID: %s\r\n" % sid).startswith(
+            b"HTTP/1.1 412 ")
+        try:
+            listener.accept()
+            raise AssertionError("a message came")
+        except OSError as error:
+            assert error.errno == errno.EAGAIN
+        lan.close()
+        lan.look()
+        listener.close()
 
 
 def test_it_follows_the_address():

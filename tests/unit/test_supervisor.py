@@ -102,12 +102,15 @@ class _Lan:
 
     def __init__(self, loop, interface, port, device, gateway, notify_interval):
         self.interface, self.port, self.device = interface, port, device
-        self.updates = 0
+        self.updates = self.looks = 0
         self.is_closed = False
         _Lan.made.append(self)
 
     def update(self):
         self.updates += 1
+
+    def look(self):
+        self.looks += 1
 
     def close(self):
         self.is_closed = True
@@ -258,6 +261,18 @@ def test_a_ppp_link_is_offered_as_such():
             assert it.gateway.wan.address == "81.2.69.160"
             services = it.lans[0].device.device_services(1)[2]
             assert (wan_ppp.SERVICE in services) == is_ppp, name
+
+
+def test_every_lan_may_tell_of_changes_at_the_end_of_each_turn():
+    def script(it):
+        assert [lan.looks for lan in it.lans] == [0, 0]
+        for count in (1, 2, 3):
+            it.turn()
+            assert [lan.looks for lan in it.lans] == [count, count]
+
+    with _Started() as it:
+        it.run(script)
+        assert "Error" not in it.output.text()
 
 
 def test_leases_end_by_a_timer():
@@ -425,6 +440,7 @@ def test_only_the_back_end_that_is_asked_for_is_made():
 
 
 def test_devices_of_point_to_point_links_are_known_by_name():
-    for device, is_ppp in (("pppoe-wan", True), ("ppp0", True), ("pptp-vpn", True), ("l2tp-wan", True), ("3g-wan", True),
-                           ("eth1", False), ("wan", False), ("br-lan", False)):
-        assert supervisor_module._is_ppp(device) == is_ppp, device
+    for device in ("pppoe-wan", "ppp0", "pptp-vpn", "l2tp-wan", "3g-wan"):
+        assert supervisor_module._is_ppp(device), device
+    for device in ("eth1", "wan", "br-lan"):
+        assert not supervisor_module._is_ppp(device), device

@@ -1,0 +1,115 @@
+"""Sends the events of the device on one LAN interface: the first message, changes, retries.
+
+gena.py knows what is said; here is when. Never waits for a subscriber: each message is a connection of its own that
+the loop serves, and a subscriber that does not take its messages is forgotten.
+"""
+
+from . import log
+from .compat import const
+from .gena import Subscriptions
+from .http import HTTPError
+from .net import Delivery
+from .services import Context
+
+_FIRST_MS = const(150)  # behind the answer to SUBSCRIBE: gupnp loses a first event that comes together with it
+_MODERATION_MS = const(500)  # between two messages about changes (WANIPConnection:2 2.4: at most 2 a second)
+_RETRY_MS = const(2000)  # after the first failure; longer each time
+_MAX_FAILURES = const(3)
+
+
+class Events:
+    """The subscriptions of one device and their messages, over `interface` (an Interface)."""
+
+    def __init__(self, loop, interface, gateway):
+        self._loop = loop
+        self._interface = interface
+        self._gateway = gateway
+        self._subscriptions = Subscriptions(_make_sid)
+        self._state = None  # of what is evented, when it was told last
+        self._timer = None
+
+    def respond(self, request, caller, version, service):
+        """Return the answer (bytes) to a SUBSCRIBE or UNSUBSCRIBE; HTTPError."""
+        self._subscriptions.expire(self._loop.now)
+        if request.method == "UNSUBSCRIBE":
+            return self._subscriptions.unsubscribe(request)
+        answer, subscription = self._subscriptions.subscribe(request, caller, self._loop.now, version, service)
+        if subscription is not None:
+            log.debug("%s subscribed to %s" % (caller, service.id))
+            subscription.is_busy = True  # until its first message
+            self._later(_FIRST_MS, subscription)
+        return answer
+
+    def look(self):
+        """Called at the end of each turn: tell the subscribers soon when something they may know of has changed."""
+        if self._timer is None and len(self._subscriptions) and self._state != self._present():
+            self._timer = self._loop.call_later(_MODERATION_MS, self._tell)
+
+    def _present(self):
+        gateway = self._gateway
+        return (gateway.wan.address, gateway.wan.is_up, gateway.table.update_id)
+
+    def _tell(self):
+        self._timer = None
+        state = self._present()
+        self._subscriptions.expire(self._loop.now)
+        for subscription in self._subscriptions:
+            if not subscription.is_busy:
+                self._send(subscription)
+        self._state = state  # last: when memory runs out on the way, everybody is told again
+
+    def _later(self, delay_ms, subscription):
+        def due():
+            subscription.is_busy = False
+            self._send(subscription)
+
+        self._loop.call_later(delay_ms, due)
+
+    def _send(self, subscription):
+        """Send a message if the subscriber does not know everything yet."""
+        if subscription not in self._subscriptions:
+            return  # it went in the meantime
+        context = Context(self._gateway, subscription.host, self._loop.now, subscription.version)
+        try:
+            data = subscription.message(context)
+        except MemoryError:
+            subscription.forget()
+            raise
+        if data is not None:
+            subscription.is_busy = True
+            try:
+                Delivery(self._loop, self._interface, subscription.host, subscription.port, data,
+                         lambda is_done: self._sent(subscription, is_done))
+            except OSError:  # no socket is to be had for the moment
+                self._sent(subscription, False)
+
+    def _sent(self, subscription, is_done):
+        subscription.is_busy = False
+        if is_done:
+            subscription.failures = 0
+            self._send(subscription)  # what changed while it was under way
+            return
+        subscription.failures += 1
+        subscription.forget()
+        if subscription.failures < _MAX_FAILURES:
+            subscription.is_busy = True
+            self._later(_RETRY_MS * subscription.failures, subscription)
+        elif subscription in self._subscriptions:
+            log.info("%s takes no events any more: subscription dropped" % subscription.host)
+            self._subscriptions.remove(subscription)
+
+    def close(self):
+        """Forget every subscriber."""
+        self._loop.cancel(self._timer)
+        self._timer = None
+        self._subscriptions = Subscriptions(_make_sid)
+
+
+def _make_sid():
+    """Return a new "uuid:..." that nobody can guess."""
+    try:
+        with open("/dev/urandom", "rb") as file:
+            digits = "".join(["%02x" % byte for byte in file.read(16)])
+    except OSError:
+        raise HTTPError(503)
+    return "uuid:%s-%s-4%s-8%s-%s" % (digits[:8], digits[8:12], digits[13:16], digits[17:20], digits[20:])
