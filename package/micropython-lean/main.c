@@ -1,5 +1,6 @@
 // Start-up of the lean runtime: memory, argv, the frozen program, exit status. No shell, no REPL, no code from files.
 
+#include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,15 @@ static void print_to_stderr(void *env, const char *text, size_t length) {
 }
 
 const mp_print_t mp_stderr_print = {NULL, print_to_stderr};
+
+// The daemon looks up no names (that would stall it): these keep the C library's resolver out of the program, which
+// MicroPython's socket module would pull in.
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found) {
+    return EAI_FAIL;
+}
+
+void freeaddrinfo(struct addrinfo *found) {
+}
 
 void nlr_jump_fail(void *value) {
     static const char text[] = "miniigd: exception outside of the program\n";
