@@ -26,13 +26,13 @@ _RECIPE = Path(__file__)
 
 
 class Toolchain:
-    """`cc` compiles and links for one target; `tool("strip")` names its binutils; `root` holds include/ and lib/.
+    """`cc` compiles and links for one target; `tool("strip")` names its binutils.
 
     `identity` changes with the compiler, its flags and its libraries: what is compiled depends on it.
     """
 
-    def __init__(self, name, cc, prefix, identity, root=None):
-        self.name, self.cc, self.prefix, self.identity, self.root = name, cc, prefix, identity, root
+    def __init__(self, cc, prefix, identity):
+        self.cc, self.prefix, self.identity = cc, prefix, identity
 
     def tool(self, name):
         return self.prefix + name
@@ -41,11 +41,11 @@ class Toolchain:
 def toolchain(name):
     """Return the toolchain HOST or MIPS32, building its libraries on the machine's first use."""
     if name == HOST:
-        return Toolchain(HOST, "musl-gcc", "", compiler(""))
+        return Toolchain("musl-gcc", "", compiler(""))
     musl, gcc = kit.fetch("musl"), kit.fetch("gcc-source")
     root = kit.cached("toolchain-mips32", [_RECIPE, compiler(_CROSS), musl, gcc],
                       lambda folder: _build(folder, musl, gcc))
-    return Toolchain(MIPS32, str(root / "bin" / "mips32-cc"), _CROSS, root.name, root)
+    return Toolchain(str(root / "bin" / "mips32-cc"), _CROSS, root.name)
 
 
 def compiler(prefix):

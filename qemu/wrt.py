@@ -42,7 +42,7 @@ def kernel():
             _strip(source / "vmlinux", folder / "vmlinux")
             kit.run(["rm", "-rf", source, folder / "deb"])
 
-    return kit.cached("wrt-kernel", [fragment, archive, compiler("mipsel-linux-gnu-"), "1"], build) / "vmlinux"
+    return kit.cached("wrt-kernel", [fragment, archive, compiler(_CROSS), "1"], build) / "vmlinux"
 
 
 def busybox():
@@ -69,8 +69,7 @@ def busybox():
                 raise kit.Stop("busybox computes 1.5 * 3 wrongly: is the soft-float arithmetic in libgcc complete?")
             kit.run(["rm", "-rf", source])
 
-    # The toolchain's folder is named by the hash of all that it is made from.
-    return kit.cached("wrt-busybox", [fragment, archive, tools.root.name, "1"], build) / "busybox"
+    return kit.cached("wrt-busybox", [fragment, archive, tools.identity, "1"], build) / "busybox"
 
 
 def iptables():
@@ -96,7 +95,7 @@ def iptables():
                 _emulate(folder / "iptables", *option.split())
             kit.run(["rm", "-rf", source])
 
-    parts = [archive, tools.root.name, *options, *extensions, "1"]
+    parts = [archive, tools.identity, *options, *extensions, "1"]
     return kit.cached("wrt-iptables", parts, build) / "iptables"
 
 

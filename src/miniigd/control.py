@@ -68,10 +68,7 @@ class Control:
                 version = 1
         if service is None:
             return self._device.document(version, "http://%s/" % self._lan_address)
-        for services in self._device.device_services(version):
-            for one in services:
-                if one.short_id == service.short_id:
-                    return description.scpd(one)
+        return description.scpd(self._device.find_service(version, service.short_id))
 
     def _call(self, request, context, service):
         name = soap.parse_action(request.header(b"soapaction") or b"")
@@ -94,7 +91,7 @@ class Control:
     def _query(self, request, context, service):
         """Answer QueryStateVariable (UDA 1.0 3.3); 404 for what is no variable or only an argument's type."""
         name = soap.parse_call(request.body, soap.QUERY).get(b"varName", b"").strip()
-        for variable in service.variables:
-            if variable.name.encode() == name and variable.value is not None:
-                return soap.query_response(variable.value(context))
-        raise UPnPError(404)
+        variable = service.find_variable(name.decode()) if soap.is_name(name) else None
+        if variable is None or variable.value is None:
+            raise UPnPError(404)
+        return soap.query_response(variable.value(context))

@@ -24,15 +24,19 @@ class Device:
     def __init__(self, uuid, versions=(1, 2), is_ppp=False):
         self.uuid = uuid
         self.versions = versions
-        self._is_ppp = is_ppp
+        self._trees = {version: _tree(version, is_ppp) for version in versions}
 
     def device_services(self, version):
         """Return a tuple of services for each device of the tree."""
-        connection = [wan_ip.SERVICE if version == 1 else wan_ip2.SERVICE]
-        if self._is_ppp:
-            connection.append(wan_ppp.SERVICE)
-        connection.append(wan_ethernet.SERVICE)
-        return ((layer3.SERVICE,), (wan_common.SERVICE,), connection)
+        return self._trees[version]
+
+    def find_service(self, version, short_id):
+        """Return the service of that short id, or None."""
+        for services in self._trees[version]:
+            for service in services:
+                if service.short_id == short_id:
+                    return service
+        return None
 
     def udn(self, version, index):
         """Return the UDN of a device of the tree: each has its own.
@@ -81,11 +85,8 @@ class Device:
             kind, short_id = EVENT, path[len(_EVENT_PATH):]
         else:
             kind, short_id = SCPD, path[1:-4] if path[:1] == "/" and path.endswith(".xml") else ""
-        for services in self.device_services(version):
-            for service in services:
-                if service.short_id == short_id:
-                    return kind, version, service
-        return None
+        service = self.find_service(version, short_id)
+        return None if service is None else (kind, version, service)
 
     def document(self, version, presentation_url):
         """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is where a person finds the router."""
@@ -113,6 +114,15 @@ class Device:
         parts.append("</device></deviceList>" * (len(_NAMES) - 1))
         parts.append("<presentationURL>%s</presentationURL></device></root>\r\n" % escape(presentation_url))
         return "".join(parts).encode()
+
+
+def _tree(version, is_ppp):
+    """Return the services of each device of a version's tree."""
+    connection = [wan_ip.SERVICE if version == 1 else wan_ip2.SERVICE]
+    if is_ppp:
+        connection.append(wan_ppp.SERVICE)
+    connection.append(wan_ethernet.SERVICE)
+    return ((layer3.SERVICE,), (wan_common.SERVICE,), tuple(connection))
 
 
 def description_path(version):

@@ -34,14 +34,14 @@ class Gateway:
         try:
             check_add(caller, mapping)
             replaced = self.table.plan(mapping)
-            self._change_firewall(self._project_add, mapping, replaced, lease or MAX_LEASE, now)
+            self._change_firewall(now, self._project_add, mapping, replaced, lease or MAX_LEASE)
         except UPnPError as refusal:
             log.warning("refused %s to %s: %s" % (mapping, caller, refusal.reason))
             raise
         try:
             self.table.commit(mapping, replaced)
         except MemoryError:
-            self._change_firewall(self._project_remove, mapping, None, 0, now)
+            self._change_firewall(now, self._project_remove, mapping)
             raise
         log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, lease or MAX_LEASE,
                                          description))
@@ -52,21 +52,24 @@ class Gateway:
         elif replaced is not None and replaced.enabled:
             self.firewall.remove(replaced)
 
-    def _project_remove(self, mapping, replaced, seconds):
+    def _project_remove(self, mapping):
         if mapping.enabled:
             self.firewall.remove(mapping)
 
-    def _change_firewall(self, change, mapping, replaced, seconds, now):
-        """Do a change; where somebody else took something of ours away, put everything back first. UPnPError 501."""
+    def _change_firewall(self, now, change, *arguments):
+        """Do change(*arguments), and 501 if the firewall refuses.
+
+        Where somebody else took something of ours away, everything is put back first.
+        """
         try:
             try:
-                change(mapping, replaced, seconds)
+                change(*arguments)
             except FirewallError as error:
                 if not error.is_absence:
                     raise
                 log.warning("the firewall was changed by somebody else: putting our rules back")
                 self.sync(now)
-                change(mapping, replaced, seconds)
+                change(*arguments)
         except FirewallError as error:
             raise UPnPError(501, error.text)
 
@@ -84,7 +87,7 @@ class Gateway:
         log.info("closed %s: deleted by %s" % (mapping, caller))
 
     def _close(self, mapping, now):
-        self._change_firewall(self._project_remove, mapping, None, 0, now)
+        self._change_firewall(now, self._project_remove, mapping)
         self.table.remove(mapping)
 
     def expire(self, now):

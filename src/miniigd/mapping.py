@@ -107,16 +107,19 @@ class MappingTable:
 
     def _append(self, key, mapping):
         # Memory can run out at each of these: what was done is taken back then.
+        client = mapping.internal_client
+        count = self._counts.get(client)
         self._mappings.append(mapping)
         try:
-            self._counts[mapping.internal_client] = self._counts.get(mapping.internal_client, 0) + 1
+            self._counts[client] = (count or 0) + 1
             mapping.sibling = self._ports.get(key)
             self._ports[key] = mapping
         except MemoryError:
             self._mappings.pop()
-            count = len([one for one in self._mappings if one.internal_client == mapping.internal_client])
-            if mapping.internal_client in self._counts:
-                self._counts[mapping.internal_client] = count
+            if count is None:
+                self._counts.pop(client, None)
+            else:
+                self._counts[client] = count
             raise
 
     def remove(self, mapping):

@@ -54,7 +54,7 @@ class NftFirewall:
         batch = _begin()
         nft_table.make_table(batch)  # so that it can be deleted whether it was there or not
         nft_table.close(batch, self._wan)
-        self._transact(_finish(batch))
+        self._commit(batch)
 
     def _has(self, ask, name):
         message = Message()
@@ -94,13 +94,16 @@ class NftFirewall:
         # Never the rule alone: after a restart of firewall4 its handle may be another mapping's. Both, or neither.
         if mapping.remote_host:
             batch = _begin()
-            for deletion in self._layout.DELETIONS:
-                deletion(batch, mapping)
+            self._append_deletions(batch, mapping)
             data = _finish(batch)
         else:
             data = self._template(False, mapping.protocol).patch(mapping, 0)
         self._transact(data, True)
         mapping.handle = None
+
+    def _append_deletions(self, batch, mapping):
+        for deletion in self._layout.DELETIONS:
+            deletion(batch, mapping)
 
     def _template(self, is_to_open, protocol):
         template = self._templates.get((is_to_open, protocol))
@@ -110,8 +113,7 @@ class NftFirewall:
             if is_to_open:
                 self._layout.add(batch, model, None, _MODEL_SECONDS, self._wan)
             else:
-                for deletion in self._layout.DELETIONS:
-                    deletion(batch, model)
+                self._append_deletions(batch, model)
             template = self._templates[(is_to_open, protocol)] = _Template(_finish(batch), model)
         return template
 
@@ -188,8 +190,8 @@ def _finish(batch):
     return batch.data
 
 
-# What a template is built for: values that stand nowhere else in a batch.
 def _model(protocol):
+    """Return the mapping that a template is built for: its values stand nowhere else in a batch."""
     model = PortMapping("", 0xA1A2, protocol, 0xB1B2, "201.202.203.204", True, "", 0, 0)
     model.handle = b"\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8"
     return model

@@ -11,7 +11,7 @@ whatever becomes of this process.
 
 import struct
 
-from ..compat import const, ip4_bytes
+from ..compat import ip4_bytes
 from ..netlink import APPEND, CREATE, ECHO, REPLACE
 from . import nft_messages as nft
 
@@ -19,9 +19,6 @@ TABLE = b"fw4\0"
 CHAIN = b"upnp_prerouting\0"
 SET = b"upnp_open\0"
 SET_FROM = b"upnp_open_from\0"
-
-_CHAIN_TABLE, _CHAIN_NAME = const(1), const(3)
-_SET_TABLE, _SET_NAME = const(1), const(2)
 
 
 def probes():
@@ -32,21 +29,21 @@ def probes():
 def ask_table(batch, name):
     """Append the question whether there is a table of that name."""
     nft.begin(batch, nft.GETTABLE, 0)
-    batch.attribute(1, name)
+    batch.attribute(nft.TABLE_NAME, name)
     batch.end()
 
 
 def _ask_chain(batch, name):
     nft.begin(batch, nft.GETCHAIN, 0)
-    batch.attribute(_CHAIN_TABLE, TABLE)
-    batch.attribute(_CHAIN_NAME, name)
+    batch.attribute(nft.CHAIN_TABLE, TABLE)
+    batch.attribute(nft.CHAIN_NAME, name)
     batch.end()
 
 
 def _ask_set(batch, name):
     nft.begin(batch, nft.GETSET, 0)
-    batch.attribute(_SET_TABLE, TABLE)
-    batch.attribute(_SET_NAME, name)
+    batch.attribute(nft.SET_TABLE, TABLE)
+    batch.attribute(nft.SET_NAME, name)
     batch.end()
 
 

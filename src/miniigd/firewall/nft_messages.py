@@ -19,6 +19,10 @@ NEWSETELEM, DELSETELEM = const(0xA0C), const(0xA0E)
 _BATCH_BEGIN, _BATCH_END = const(0x10), const(0x11)
 _NF_TABLES = const(10)  # the subsystem
 
+TABLE_NAME = const(1)
+CHAIN_TABLE, CHAIN_NAME, CHAIN_HOOK, CHAIN_TYPE = const(1), const(3), const(4), const(7)
+SET_TABLE, SET_NAME, SET_FLAGS, SET_KEY_TYPE, SET_KEY_LEN = const(1), const(2), const(3), const(4), const(5)
+SET_DATA_TYPE, SET_DATA_LEN, SET_ID = const(6), const(7), const(10)
 RULE_TABLE, RULE_CHAIN, RULE_HANDLE, RULE_EXPRESSIONS = const(1), const(2), const(3), const(4)
 _ELEMENTS_TABLE, _ELEMENTS_SET, _ELEMENTS = const(1), const(2), const(3)
 _ELEMENT_KEY, _ELEMENT_DATA, _ELEMENT_TIMEOUT = const(1), const(2), const(4)

@@ -20,12 +20,9 @@ CHAIN = b"prerouting\0"
 MAP = b"open\0"
 MAP_FROM = b"open_from\0"
 
-_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_TYPE = const(1), const(3), const(4), const(7)
 _HOOK_NUMBER, _HOOK_PRIORITY = const(1), const(2)
 _PREROUTING = const(0)
 _PRIORITY_DSTNAT = const(0xFFFFFF9C)  # -100
-_SET_TABLE, _SET_NAME, _SET_FLAGS, _SET_KEY_TYPE, _SET_KEY_LEN = const(1), const(2), const(3), const(4), const(5)
-_SET_DATA_TYPE, _SET_DATA_LEN, _SET_ID = const(6), const(7), const(10)
 _FLAG_MAP, _FLAG_TIMEOUT = const(8), const(16)
 # Types as the nft program numbers them, so that it can show the maps: 6 bits for each part of a concatenation.
 _TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE = const(7), const(12), const(13)
@@ -41,13 +38,13 @@ def flush(batch, wan):
     _make_map(batch, MAP, service, 8, 1)
     _make_map(batch, MAP_FROM, _TYPE_ADDRESS << 12 | service, 12, 2)
     nft.begin(batch, nft.NEWCHAIN, CREATE)
-    batch.attribute(_CHAIN_TABLE, TABLE)
-    batch.attribute(_CHAIN_NAME, CHAIN)
-    hook = batch.nest(_CHAIN_HOOK)
+    batch.attribute(nft.CHAIN_TABLE, TABLE)
+    batch.attribute(nft.CHAIN_NAME, CHAIN)
+    hook = batch.nest(nft.CHAIN_HOOK)
     nft.number(batch, _HOOK_NUMBER, _PREROUTING)
     nft.number(batch, _HOOK_PRIORITY, _PRIORITY_DSTNAT)
     batch.unnest(hook)
-    batch.attribute(_CHAIN_TYPE, b"nat\0")
+    batch.attribute(nft.CHAIN_TYPE, b"nat\0")
     batch.end()
     _make_rule(batch, MAP_FROM, wan)
     _make_rule(batch, MAP, wan)
@@ -56,27 +53,27 @@ def flush(batch, wan):
 def close(batch, wan):
     """Append what removes the table."""
     nft.begin(batch, nft.DELTABLE, 0)
-    batch.attribute(1, TABLE)
+    batch.attribute(nft.TABLE_NAME, TABLE)
     batch.end()
 
 
 def make_table(batch):
     """Append what makes the table where it is not there yet."""
     nft.begin(batch, nft.NEWTABLE, CREATE)
-    batch.attribute(1, TABLE)
+    batch.attribute(nft.TABLE_NAME, TABLE)
     batch.end()
 
 
 def _make_map(batch, name, key_type, key_length, identifier):
     nft.begin(batch, nft.NEWSET, CREATE)
-    batch.attribute(_SET_TABLE, TABLE)
-    batch.attribute(_SET_NAME, name)
-    nft.number(batch, _SET_FLAGS, _FLAG_MAP | _FLAG_TIMEOUT)
-    nft.number(batch, _SET_KEY_TYPE, key_type)
-    nft.number(batch, _SET_KEY_LEN, key_length)
-    nft.number(batch, _SET_DATA_TYPE, _TYPE_ADDRESS << 6 | _TYPE_SERVICE)
-    nft.number(batch, _SET_DATA_LEN, 8)
-    nft.number(batch, _SET_ID, identifier)
+    batch.attribute(nft.SET_TABLE, TABLE)
+    batch.attribute(nft.SET_NAME, name)
+    nft.number(batch, nft.SET_FLAGS, _FLAG_MAP | _FLAG_TIMEOUT)
+    nft.number(batch, nft.SET_KEY_TYPE, key_type)
+    nft.number(batch, nft.SET_KEY_LEN, key_length)
+    nft.number(batch, nft.SET_DATA_TYPE, _TYPE_ADDRESS << 6 | _TYPE_SERVICE)
+    nft.number(batch, nft.SET_DATA_LEN, 8)
+    nft.number(batch, nft.SET_ID, identifier)
     batch.end()
 
 
