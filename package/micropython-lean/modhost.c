@@ -4,6 +4,7 @@
 //     host.read_signal()        number of the next signal that came, 0 for none
 //     host.SIGTERM ...          the numbers of those four signals here
 //     host.monotonic_ms()       milliseconds since the machine started; never wraps, never jumps
+//     host.wall_seconds()       seconds since 1970, on the clock that jumps
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
 
 #include <errno.h>
@@ -56,6 +57,13 @@ static mp_obj_t host_monotonic_ms(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_monotonic_ms_obj, host_monotonic_ms);
 
+static mp_obj_t host_wall_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return mp_obj_new_int_from_ll(now.tv_sec);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(host_wall_seconds_obj, host_wall_seconds);
+
 static mp_obj_t host_shutdown(mp_obj_t fd, mp_obj_t how) {
     int result;
     MP_HAL_RETRY_SYSCALL(result, shutdown(mp_obj_get_int(fd), mp_obj_get_int(how)), mp_raise_OSError(err));
@@ -68,6 +76,7 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_signal_fd), MP_ROM_PTR(&host_signal_fd_obj) },
     { MP_ROM_QSTR(MP_QSTR_read_signal), MP_ROM_PTR(&host_read_signal_obj) },
     { MP_ROM_QSTR(MP_QSTR_monotonic_ms), MP_ROM_PTR(&host_monotonic_ms_obj) },
+    { MP_ROM_QSTR(MP_QSTR_wall_seconds), MP_ROM_PTR(&host_wall_seconds_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },

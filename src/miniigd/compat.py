@@ -19,6 +19,7 @@ IP_MULTICAST_IF = 32
 IP_MULTICAST_TTL = 33
 IP_MULTICAST_LOOP = 34
 IP_ADD_MEMBERSHIP = 35
+IP_DROP_MEMBERSHIP = 36
 SOCK_CLOEXEC = 0o2000000  # the same on every architecture Linux runs on, unlike most of its neighbours
 
 if host:
@@ -28,6 +29,7 @@ if host:
         return value
 
     monotonic_ms = host.monotonic_ms
+    wall_seconds = host.wall_seconds
     SIGHUP, SIGINT, SIGTERM, SIGUSR1 = host.SIGHUP, host.SIGINT, host.SIGTERM, host.SIGUSR1
     signal_fd = host.signal_fd
     read_signal = host.read_signal
@@ -69,6 +71,10 @@ else:
     def monotonic_ms():
         """Return milliseconds on a clock that never jumps and never wraps."""
         return time.monotonic_ns() // 1000000
+
+    def wall_seconds():
+        """Return the seconds since 1970 on the clock that people read: wrong until somebody sets it, and it jumps."""
+        return int(time.time())
 
     def signal_fd():
         """Return a descriptor that is readable once SIGTERM, SIGINT, SIGHUP or SIGUSR1 came."""
@@ -119,6 +125,12 @@ def netlink_socket(protocol, groups):
     sock.bind(_netlink_address(groups))
     sock.setblocking(False)
     return sock
+
+
+def random_bytes(count):
+    """Return bytes that nobody can guess; OSError."""
+    with open("/dev/urandom", "rb") as file:
+        return file.read(count)
 
 
 def ip4_bytes(text):

@@ -7,6 +7,7 @@ Owns every default. The file is the one that miniupnpd and luci-app-upnp use; op
 """
 
 from . import log
+from .compat import ip4_bytes
 from .errors import ConfigError
 
 PATH = "/etc/config/upnpd"
@@ -21,11 +22,14 @@ Opens ports for programs on the LAN (UPnP IGD).
   -v          log what is refused and why, in detail
 """ % PATH
 
-# UCI option -> (attribute, default, least, most); None: not a number
+# UCI option -> (attribute, default, least, most); None: not a number, see _TEXTS
 _OPTIONS = {
     "port": ("port", 5000, 1, 65535),
     "notify_interval": ("notify_interval", 900, 60, 86400),
     "igdv1": ("is_igdv1_only", 0, 0, 1),
+    "ext_allow_private_ipv4": ("allows_private_address", 0, 0, 1),
+    "external_ip": ("external_ip", "", None, None),
+    "max_lease_duration": ("max_lease_duration", 604800, 120, 31536000),
     "uuid": ("uuid", "", None, None),
     "upload": ("upstream_kbyte", 0, 0, 4000000),
     "download": ("downstream_kbyte", 0, 0, 4000000),
@@ -67,11 +71,12 @@ class Config:
                             % (self.path, name, value, least, most, default))
                 return
             value = int(value)
-        elif value and not is_uuid(value):
-            if value != "nocli":
-                log.warning("%s: option %s is '%s', not a UUID; using one made from the LAN device's address"
-                            % (self.path, name, value))
-            return
+        elif value:
+            is_right, expected = _TEXTS[name]
+            if not is_right(value):
+                if value != "nocli":  # miniupnpd's word for no UUID
+                    log.warning("%s: option %s is '%s', not %s" % (self.path, name, value, expected))
+                return
         setattr(self, attribute, value)
 
 
@@ -83,6 +88,22 @@ def is_uuid(text):
         if (character == "-") != (index in (8, 13, 18, 23)) or character not in "0123456789abcdef-":
             return False
     return True
+
+
+def is_address(text):
+    """True for a dotted quad."""
+    try:
+        ip4_bytes(text)
+    except ValueError:
+        return False
+    return True
+
+
+# UCI option -> (is it right?, what it should be and what is used instead)
+_TEXTS = {
+    "uuid": (is_uuid, "a UUID; using one made from the LAN device's address"),
+    "external_ip": (is_address, "an IPv4 address; using the WAN device's"),
+}
 
 
 def uuid_of_mac(mac):

@@ -18,7 +18,16 @@ _METHODS = {
 _OTHER_METHODS = ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH")
 
 # Who stops at a document that says :2 anywhere gets version 1 wherever it looks: Windows' own and the Xbox's clients.
+# Windows' list of mappings also leaves out those whose lease has an end, so they are told of none.
 _VERSION_1_AGENTS = (b"microsoft", b"fdssdp", b"xbox")
+
+
+def _is_version_1_agent(request):
+    agent = (request.header(b"user-agent") or b"").lower()
+    for name in _VERSION_1_AGENTS:
+        if name in agent:
+            return True
+    return False
 
 
 class Control:
@@ -41,7 +50,8 @@ class Control:
             if request.method not in _METHODS[kind]:
                 self._refuse_method(request.method, kind)
             if kind == CONTROL:
-                return self._call(request, Context(self._gateway, caller, now, version), service)
+                context = Context(self._gateway, caller, now, version, not _is_version_1_agent(request))
+                return self._call(request, context, service)
             if kind == EVENT:
                 return self._events.respond(request, caller, version, service)
             return reply(200, self._document(request, version, service), request=request)
@@ -62,16 +72,15 @@ class Control:
         raise HTTPError(501)
 
     def _document(self, request, version, service):
-        agent = (request.header(b"user-agent") or b"").lower()
-        for name in _VERSION_1_AGENTS:
-            if name in agent:
-                version = 1
+        if _is_version_1_agent(request):
+            version = 1
         if service is None:
             return self._device.document(version, "http://%s/" % self._lan_address)
         return description.scpd(self._device.find_service(version, service.short_id))
 
     def _call(self, request, context, service):
-        name = soap.parse_action(request.header(b"soapaction") or b"")
+        header = request.header(b"soapaction") or b""
+        name = soap.parse_action(header)
         if name is None:
             raise HTTPError(400)  # also keeps simple cross-site posts of a browser out
         try:
@@ -86,7 +95,7 @@ class Control:
             code = code_of_version(error.code, name, context.version)
             log.debug("%s for %s: %d %s" % (name, context.caller, code, error.reason))
             return reply(500, soap.fault(code), request=request)
-        return reply(200, soap.response(service, action, values), request=request)
+        return reply(200, soap.response(soap.spoken_type(header, service), action, values), request=request)
 
     def _query(self, request, context, service):
         """Answer QueryStateVariable (UDA 1.0 3.3); 404 for what is no variable or only an argument's type."""

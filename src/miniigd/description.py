@@ -5,6 +5,7 @@ root devices with their own UDNs and URLs, because some clients take only the on
 that looks for version 1 never sees a 2. Everything else is made from the trees and from the services' tables.
 """
 
+from . import VERSION
 from .services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ppp
 from .xml import escape
 
@@ -12,6 +13,7 @@ DESCRIPTION, SCPD, CONTROL, EVENT = "description", "scpd", "control", "event"  #
 
 _PREFIX = {1: "", 2: "/igd2"}
 _DESCRIPTION_PATH = "/rootDesc.xml"
+_ALIAS = "/igddesc.xml"  # where clients of one vendor's routers look
 _CONTROL_PATH = "/upnp/control/"  # Linux-IGD's: some clients post there unasked
 _EVENT_PATH = "/upnp/event/"
 _TYPE = "urn:schemas-upnp-org:device:%s:%d"
@@ -25,6 +27,10 @@ class Device:
         self.uuid = uuid
         self.versions = versions
         self._trees = {version: _tree(version, is_ppp) for version in versions}
+        # Another number whenever the documents are others (UDA 1.1 2.1): all that they are made from is in it.
+        self.config_id = 0
+        for byte in ("%s %s %s %s" % (VERSION, uuid, versions, is_ppp)).encode():
+            self.config_id = self.config_id * 31 + byte & 0xFFFFFF
 
     def device_services(self, version):
         """Return a tuple of services for each device of the tree."""
@@ -77,7 +83,7 @@ class Device:
             version, path = 2, path[len(_PREFIX[2]):]
         if version not in self.versions:
             return None
-        if path == _DESCRIPTION_PATH:
+        if path == _DESCRIPTION_PATH or path == _ALIAS:
             return DESCRIPTION, version, None
         if path.startswith(_CONTROL_PATH):
             kind, short_id = CONTROL, path[len(_CONTROL_PATH):]
@@ -92,8 +98,8 @@ class Device:
         """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is where a person finds the router."""
         prefix = _PREFIX[version]
         # specVersion 1.0, whatever the device's version: some clients refuse any other.
-        parts = ['<?xml version="1.0"?>\r\n<root xmlns="urn:schemas-upnp-org:device-1-0">'
-                 "<specVersion><major>1</major><minor>0</minor></specVersion>"]
+        parts = ['<?xml version="1.0"?>\r\n<root xmlns="urn:schemas-upnp-org:device-1-0" configId="%d">'
+                 "<specVersion><major>1</major><minor>0</minor></specVersion>" % self.config_id]
         for index, services in enumerate(self.device_services(version)):
             if index:
                 parts.append("<deviceList>")
@@ -153,6 +159,9 @@ def scpd(service):
             for value in variable.allowed:
                 parts.append("<allowedValue>%s</allowedValue>" % value)
             parts.append("</allowedValueList>")
+        if variable.bounds:
+            parts.append("<allowedValueRange><minimum>%d</minimum><maximum>%d</maximum></allowedValueRange>"
+                         % variable.bounds)
         parts.append("</stateVariable>")
     parts.append("</serviceStateTable></scpd>\r\n")
     return "".join(parts).encode()

@@ -8,6 +8,7 @@ TEXTS = {
     402: "Invalid Args",
     404: "Invalid Var",
     501: "Action Failed",
+    601: "Argument Value Out of Range",
     606: "Action not authorized",
     703: "InactiveConnectionStateRequired",
     704: "ConnectionSetupFailed",
@@ -19,22 +20,31 @@ TEXTS = {
     720: "InvalidDeviceUUID",
     721: "InvalidServiceID",
     728: "NoPortMapsAvailable",
+    729: "ConflictWithOtherMechanisms",
     730: "PortMappingNotFound",
     731: "ReadOnly",
+    732: "WildCardNotPermittedInIntPort",
     733: "InconsistentParameters",
 }
 
-# What WANIPConnection:1 says where version 2 has a code of its own: (action, code of version 2) -> code of version 1.
+# What version 1 says where version 2 has a code of its own: (action, "" for any; code of version 2) -> code.
 _VERSION_1_CODES = {
+    ("", 601): 402,
     ("AddPortMapping", 606): 718,
     ("AddPortMapping", 728): 501,
+    ("AddPortMapping", 729): 718,
+    ("AddPortMapping", 732): 402,
     ("DeletePortMapping", 606): 714,
 }
 
 
 def code_of_version(code, action_name, version):
     """Return the code with which an action of `version` (1 or 2) refuses for the reason that has `code`."""
-    return _VERSION_1_CODES.get((action_name, code), code) if version == 1 else code
+    if version == 1:
+        for key in ((action_name, code), ("", code)):
+            if key in _VERSION_1_CODES:
+                return _VERSION_1_CODES[key]
+    return code
 
 
 class UPnPError(Exception):

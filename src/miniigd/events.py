@@ -5,7 +5,7 @@ the loop serves, and a subscriber that does not take its messages is forgotten.
 """
 
 from . import log
-from .compat import const
+from .compat import const, random_bytes
 from .gena import Subscriptions
 from .http import HTTPError
 from .net import Delivery
@@ -47,7 +47,8 @@ class Events:
 
     def _present(self):
         gateway = self._gateway
-        return (gateway.wan.address, gateway.wan.is_up, gateway.table.update_id)
+        wan = gateway.wan
+        return (wan.address, wan.is_connected, wan.is_up, gateway.table.update_id)
 
     def _tell(self):
         self._timer = None
@@ -108,8 +109,7 @@ class Events:
 def _make_sid():
     """Return a new "uuid:..." that nobody can guess."""
     try:
-        with open("/dev/urandom", "rb") as file:
-            digits = "".join(["%02x" % byte for byte in file.read(16)])
+        digits = "".join(["%02x" % byte for byte in random_bytes(16)])
     except OSError:
         raise HTTPError(503)
     return "uuid:%s-%s-4%s-8%s-%s" % (digits[:8], digits[8:12], digits[13:16], digits[17:20], digits[20:])

@@ -10,31 +10,37 @@ from .errors import FirewallError, UPnPError
 from .mapping import PortMapping
 from .policy import check_add, check_owner
 
-# A lease without end is closed after a week all the same: many clients never delete (WANIPConnection:2 2.3.x has the
-# same cap).
+# Seconds. A lease without end is closed after a week all the same, unless the configuration says otherwise: many
+# clients never delete. It is the most that WANIPConnection:2 knows (2.3.16 there).
 MAX_LEASE = const(604800)
 
 _EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest wait for the next
 
 
 class Gateway:
-    """The mapping table, the firewall that mirrors it and the WAN side, as one."""
+    """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`."""
 
-    def __init__(self, table, firewall, wan):
+    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE):
         self.table = table
         self.firewall = firewall
         self.wan = wan
+        self._max_lease = max_lease
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
             description, lease_duration):
-        """Open a port for `caller`, or renew it; UPnPError 606, 718, 728 or 501."""
-        lease = min(lease_duration, MAX_LEASE)
+        """Open a port for `caller`, or renew it; UPnPError 606, 718, 728, 729 or 501."""
+        lease = min(lease_duration, self._max_lease)
+        seconds = lease or self._max_lease
         mapping = PortMapping(remote_host, external_port, protocol, internal_port, internal_client, enabled,
-                              description, lease, now + (lease or MAX_LEASE))
+                              description, lease, now + seconds)
         try:
             check_add(caller, mapping)
             replaced = self.table.plan(mapping)
-            self._change_firewall(now, self._project_add, mapping, replaced, lease or MAX_LEASE)
+            if self.wan.refusal:
+                raise UPnPError(501, self.wan.refusal)
+            if replaced is None and self.wan.has_service(protocol, external_port):
+                raise UPnPError(729, "the router itself serves that port")
+            self._change_firewall(now, self._project_add, mapping, replaced, seconds)
         except UPnPError as refusal:
             log.warning("refused %s to %s: %s" % (mapping, caller, refusal.reason))
             raise
@@ -43,8 +49,7 @@ class Gateway:
         except MemoryError:
             self._change_firewall(now, self._project_remove, mapping)
             raise
-        log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, lease or MAX_LEASE,
-                                         description))
+        log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, seconds, description))
 
     def _project_add(self, mapping, replaced, seconds):
         if mapping.enabled:

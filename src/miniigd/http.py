@@ -15,7 +15,7 @@ from .compat import const
 MAX_HEAD = const(4096)  # bytes of request line and headers; the longest seen from a client is below 700
 MAX_BODY = const(8192)  # bytes; an AddPortMapping with long names is below 1,500
 _MAX_CHUNK_LINE = const(64)  # bytes of a chunk's size and extensions
-SERVER = "OpenWrt/1 UPnP/1.0 miniigd/" + VERSION
+SERVER = "OpenWrt/1 UPnP/1.1 miniigd/" + VERSION
 
 _REASONS = {
     200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",

@@ -8,8 +8,8 @@ import errno
 import socket
 
 from . import log
-from .compat import (IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL, SO_BINDTODEVICE,
-                     SOCK_CLOEXEC, address, const, ip4_bytes, netlink_socket, shutdown, split_address)
+from .compat import (IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL,
+                     SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ip4_bytes, netlink_socket, shutdown, split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
@@ -240,13 +240,14 @@ class MulticastSocket:
         self._group = address(group, port)
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | SOCK_CLOEXEC)
         local = ip4_bytes(interface.address)
+        self._membership = ip4_bytes(group) + local
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
             self._sock.setsockopt(0, IP_MULTICAST_IF, local)
             self._sock.setsockopt(0, IP_MULTICAST_TTL, _TTL)
             self._sock.setsockopt(0, IP_MULTICAST_LOOP, bytes(4))
-            self._sock.setsockopt(0, IP_ADD_MEMBERSHIP, ip4_bytes(group) + local)
+            self._sock.setsockopt(0, IP_ADD_MEMBERSHIP, self._membership)
             self._sock.bind(address("0.0.0.0", port))
             self._sock.setblocking(False)
         except OSError:
@@ -269,6 +270,14 @@ class MulticastSocket:
             self._sock.sendto(datagram, self._group if peer is None else address(peer[0], peer[1]))
         except OSError as error:
             log.debug("a datagram was not sent (errno %d)" % error.errno)
+
+    def join(self):
+        """Tell the network anew that we want to hear the group."""
+        for option in (IP_DROP_MEMBERSHIP, IP_ADD_MEMBERSHIP):
+            try:
+                self._sock.setsockopt(0, option, self._membership)
+            except OSError as error:
+                log.debug("the multicast group was not joined anew (errno %d)" % error.errno)
 
     def close(self):
         """End it."""

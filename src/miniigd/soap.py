@@ -5,7 +5,7 @@ Owns the wire form of actions and of the UPnP data types. No sockets, no clock, 
     name = parse_action(header)             # "AddPortMapping"
     raw = parse_call(body, name)            # {b"NewProtocol": b"TCP", ...}
     arguments = bind(service, action, raw)  # typed, in the table's order
-    body = response(service, action, action.function(context, arguments))
+    body = response(spoken_type(header, service), action, action.function(context, arguments))
 
 Raises UPnPError; any other exception is a bug.
 """
@@ -32,6 +32,16 @@ def parse_action(header):
     """
     _, mark, name = header.strip(b'" \t').rpartition(b"#")
     return name.decode() if mark and is_name(name) else None
+
+
+def spoken_type(header, service):
+    """Return the service type that the answer is in: what the SOAPAction header names, if that is ours.
+
+    Some clients call a service of version 2 as version 1, and look for that in the answer.
+    """
+    called = header.strip(b'" \t').partition(b"#")[0]
+    own = service.type.encode()
+    return called.decode() if called[:-1] == own[:-1] and b"1" <= called[-1:] <= own[-1:] else service.type
 
 
 def is_name(name):
@@ -71,7 +81,7 @@ def parse_call(body, action_name):
 
 
 def bind(service, action, raw):
-    """Return the typed values of `raw` in the order of the action's table; UPnPError 402 or 716."""
+    """Return the typed values of `raw` in the order of the action's table; UPnPError 402 or 601."""
     if action.readers is None:
         action.readers = [_reader(service, name, variable) for name, variable in action.arguments_in]
     values = []
@@ -137,9 +147,12 @@ def _read_remote_host(value):
 
 
 def _read_internal_client(value):
-    """A dotted quad; empty stands for the caller. Names are not looked up: that would stall the router."""
+    """A dotted quad; empty stands for the caller. Names are not looked up: that would stall the router.
+
+    So does the broadcast address, which games of the DirectPlay family send: nobody opens a port to all hosts.
+    """
     value = value.strip()
-    return _read_ip4(value) if value else ""
+    return _read_ip4(value) if value not in (b"", b"255.255.255.255") else ""
 
 
 def _read_ip4(value):
@@ -152,9 +165,8 @@ def _read_ip4(value):
 
 
 def _read_external_port(value):
-    if value.strip() == b"*":
-        raise UPnPError(716)
-    return _read_ui2(value)
+    """A number; the wildcard is 0 (WANIPConnection:2 2.3.18), some write it as *."""
+    return 0 if value.strip() == b"*" else _read_ui2(value)
 
 
 def _read_protocol(value):
@@ -163,7 +175,7 @@ def _read_protocol(value):
         return "TCP"
     if value == b"UDP":
         return "UDP"
-    raise UPnPError(402, "the protocol is neither TCP nor UDP")
+    raise UPnPError(601, "the protocol is neither TCP nor UDP")
 
 
 def _read_description(value):
@@ -200,9 +212,9 @@ _READERS = {
 }
 
 
-def response(service, action, values):
+def response(service_type, action, values):
     """Return the body (bytes) that answers a call: `values` in the order of the action's table."""
-    parts = [_HEAD, "<u:", action.name, 'Response xmlns:u="', service.type, '">']
+    parts = [_HEAD, "<u:", action.name, 'Response xmlns:u="', service_type, '">']
     for (name, _), value in zip(action.arguments_out, values):
         parts.extend(("<", name, ">", text_of(value), "</", name, ">"))
     parts.extend(("</u:", action.name, "Response>", _TAIL))

@@ -1,12 +1,13 @@
-"""SSDP on the wire (UDA 1.0 section 1): read searches, write their answers and the announcements.
+"""SSDP on the wire (UDA 1.0 and 1.1 section 1): read searches, write their answers and the announcements.
 
-Owns the message formats. No sockets, no clock, no timers.
+Owns the message formats, and what one source may have answered. No sockets, no timers; `now_ms` is an argument.
 
-    search = parse(datagram)                    # a Search, or None for traffic that is not ours
-    for target, usn, version in matches(search, targets):
-        send(answer(target, usn, location, max_age))
+    responder = Responder(device.targets(), {1: "http://192.168.1.1:5000/rootDesc.xml"}, 1800, Boot(1, 1))
+    for datagram in responder.answers(datagram, peer, now_ms): send(datagram, peer)
+    for datagram in responder.alive(): send(datagram)
 """
 
+from . import log
 from .compat import const
 from .http import SERVER
 
@@ -14,6 +15,29 @@ GROUP = "239.255.255.250"
 PORT = const(1900)
 MIN_MAX_AGE = const(1800)  # seconds that an announcement stands at least (UDA 1.0 1.1.2)
 MAX_DATAGRAM = const(1500)  # bytes; a longer search is no search
+
+# A search of 100 bytes can have 20 answers of 350: without a limit a forged sender's address would be flooded. A burst
+# is four times everything we have, more than any client was seen to ask for at its start.
+_BURST = const(96)  # answers to one source
+_ANSWERS_PER_SECOND = const(24)  # that a source regains
+_SOURCES = const(64)  # remembered; the one not heard of for longest makes room
+_DUPLICATE_MS = const(500)  # clients send a search two or three times at once, by multicast and unicast
+_SEARCHES = const(32)  # remembered to find duplicates
+
+_ALIVE, _UPDATE, _BYEBYE = "alive", "update", "byebye"
+
+
+class Boot:
+    """Which life of the device this is: BOOTID.UPNP.ORG (31 bits), CONFIGID.UPNP.ORG (24 bits), UDA 1.1 1.2.2."""
+
+    def __init__(self, boot_id, config_id):
+        self.boot_id = boot_id & 0x7FFFFFFF
+        self.config_id = config_id & 0xFFFFFF
+
+    @property
+    def next_boot_id(self):
+        """The number of the next life."""
+        return self.boot_id + 1 & 0x7FFFFFFF
 
 
 class Search:
@@ -47,27 +71,109 @@ def parse(datagram):
         return None
 
 
-def matches(search, targets):
-    """Return those of the (target, USN, ...) that answer the search: all for ssdp:all, else what is asked for."""
-    if search.target == "ssdp:all":
-        return targets
-    return [entry for entry in targets if entry[0] == search.target]
+class Responder:
+    """What the device says on one network.
+
+    `targets` are the (search target, USN, version) of description.Device; `locations` the URL of each version's
+    description there; `max_age` in seconds; `boot` (Boot) is shared by all networks.
+    """
+
+    def __init__(self, targets, locations, max_age, boot):
+        self._targets = targets
+        self._locations = locations
+        self._max_age = max_age
+        self._boot = boot
+        self._searches = []  # (peer, target, ms) of late
+        self._sources = {}  # address -> _Source
+
+    def answers(self, datagram, peer, now_ms):
+        """Return the datagrams that answer what came from `peer` (ip, port): one a target (UDA 1.0 1.2.3)."""
+        search = parse(datagram)
+        if search is None:
+            return []
+        found = [entry for entry in self._targets if search.target in (entry[0], "ssdp:all")]
+        if not found or self._is_duplicate(search, peer, now_ms) or not self._allows(peer[0], len(found), now_ms):
+            return []
+        return [self._answer(target, usn, version) for target, usn, version in found]
+
+    def _is_duplicate(self, search, peer, now_ms):
+        late = [one for one in self._searches if now_ms - one[2] < _DUPLICATE_MS]
+        for one in late:
+            if one[0] == peer and one[1] == search.target:
+                self._searches = late
+                return True
+        late.append((peer, search.target, now_ms))
+        self._searches = late[-_SEARCHES:]
+        return False
+
+    def _allows(self, address, count, now_ms):
+        source = self._sources.get(address)
+        if source is None:
+            if len(self._sources) >= _SOURCES:
+                oldest = min([(one.since_ms, name) for name, one in self._sources.items()])
+                del self._sources[oldest[1]]
+            source = self._sources[address] = _Source(now_ms)
+        return source.takes(count, now_ms, address)
+
+    def _answer(self, target, usn, version):
+        boot = self._boot
+        return ("HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=%d\r\nEXT:\r\nLOCATION: %s\r\nSERVER: %s\r\nST: %s\r\n"
+                "USN: %s\r\nBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\nContent-Length: 0\r\n\r\n"
+                % (self._max_age, self._locations[version], SERVER, target, usn, boot.boot_id, boot.config_id)).encode()
+
+    def alive(self):
+        """Return the datagrams that announce the device and its services (UDA 1.1 1.2.2)."""
+        return self._notify(_ALIVE)
+
+    def byebye(self):
+        """Return the datagrams that take the announcements back (UDA 1.1 1.2.3)."""
+        return self._notify(_BYEBYE)
+
+    def update(self):
+        """Return the datagrams that say that the next life begins (UDA 1.1 1.2.4); the caller begins it then."""
+        return self._notify(_UPDATE)
+
+    def _notify(self, kind):
+        found = []
+        boot = self._boot
+        for target, usn, version in self._targets:
+            lines = ["NOTIFY * HTTP/1.1\r\nHOST: %s:%d\r\n" % (GROUP, PORT)]
+            if kind == _ALIVE:
+                lines.append("CACHE-CONTROL: max-age=%d\r\n" % self._max_age)
+            if kind != _BYEBYE:
+                lines.append("LOCATION: %s\r\n" % self._locations[version])
+            lines.append("NT: %s\r\nNTS: ssdp:%s\r\n" % (target, kind))
+            if kind == _ALIVE:
+                lines.append("SERVER: %s\r\n" % SERVER)
+            lines.append("USN: %s\r\nBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\n" % (
+                usn, boot.boot_id, boot.config_id))
+            if kind == _UPDATE:
+                lines.append("NEXTBOOTID.UPNP.ORG: %d\r\n" % boot.next_boot_id)
+            lines.append("\r\n")
+            found.append("".join(lines).encode())
+        return found
 
 
-def answer(target, usn, location, max_age):
-    """Return the datagram that answers a search (UDA 1.0 1.2.3)."""
-    return ("HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=%d\r\nEXT:\r\nLOCATION: %s\r\nSERVER: %s\r\nST: %s\r\n"
-            "USN: %s\r\nContent-Length: 0\r\n\r\n" % (max_age, location, SERVER, target, usn)).encode()
+class _Source:
+    """An address that searches, and how many answers it may still have."""
 
+    def __init__(self, now_ms):
+        self.since_ms = now_ms
+        self._left = _BURST
+        self._is_told = False  # the log names it once, until it was moderate again
 
-def alive(target, usn, location, max_age):
-    """Return the datagram that announces a device or service (UDA 1.0 1.1.2)."""
-    return ("NOTIFY * HTTP/1.1\r\nHOST: %s:%d\r\nCACHE-CONTROL: max-age=%d\r\nLOCATION: %s\r\nNT: %s\r\n"
-            "NTS: ssdp:alive\r\nSERVER: %s\r\nUSN: %s\r\n\r\n"
-            % (GROUP, PORT, max_age, location, target, SERVER, usn)).encode()
-
-
-def byebye(target, usn):
-    """Return the datagram that takes an announcement back (UDA 1.0 1.1.3)."""
-    return ("NOTIFY * HTTP/1.1\r\nHOST: %s:%d\r\nNT: %s\r\nNTS: ssdp:byebye\r\nUSN: %s\r\n\r\n"
-            % (GROUP, PORT, target, usn)).encode()
+    def takes(self, count, now_ms, address):
+        """Take `count` answers; False when that is too many."""
+        regained = (now_ms - self.since_ms) * _ANSWERS_PER_SECOND // 1000
+        if regained:
+            self._left = min(_BURST, self._left + regained)
+            self.since_ms = now_ms
+        if self._left == _BURST:
+            self._is_told = False
+        if count > self._left:
+            if not self._is_told:
+                self._is_told = True
+                log.warning("%s searches too often: not all of it is answered" % address)
+            return False
+        self._left -= count
+        return True

@@ -9,7 +9,7 @@ from .description import Device
 from .errors import ConfigError, FirewallError
 from .gateway import Gateway
 from .interfaces import Interfaces
-from .lan import Lan
+from .lan import Lans
 from .loop import Loop
 from .mapping import MappingTable
 from .net import NetlinkChannel
@@ -66,10 +66,11 @@ class Supervisor:
         self._loop = Loop()
         self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device])
         self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
-                        settings.downstream_bit_rate)
-        self._gateway = Gateway(MappingTable(), _make_firewall(settings.firewall), self._wan)
+                        settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
+        self._gateway = Gateway(MappingTable(), _make_firewall(settings.firewall), self._wan,
+                                settings.max_lease_duration)
         self._wan_index = 0  # the one that the firewall's rules were made for
-        self._lans = []
+        self._lans = None  # Lans
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
         self._expiry = None  # Timer
@@ -91,8 +92,7 @@ class Supervisor:
         self._follow()
         gc.collect()
         self._loop.run()
-        for lan in self._lans:
-            lan.close()
+        self._lans.close()
         try:
             self._gateway.firewall.close()
         except FirewallError as error:
@@ -129,12 +129,10 @@ class Supervisor:
 
     def _follow(self):
         """Make everything agree with the interfaces' present state."""
-        if self._wan.update(self._loop.now):
-            log.info("external address: %s" % (self._wan.address or "none"))
+        self._wan.update(self._loop.now)
         if self._wan.index and self._wan.index != self._wan_index:
             self._project()
-        for lan in self._lans:
-            lan.update()
+        self._lans.follow()
 
     def _refresh(self):
         """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
@@ -155,8 +153,7 @@ class Supervisor:
     def _end_turn(self):
         """Do what follows from the changes of a turn of the loop."""
         self._arm_expiry()
-        for lan in self._lans:
-            lan.look()
+        self._lans.look()
 
     def _arm_expiry(self):
         """Have a timer run when the next lease ends."""
@@ -178,6 +175,5 @@ class Supervisor:
         device = Device(uuid, (1,) if settings.is_igdv1_only else (1, 2), _is_ppp(settings.wan_device))
         self._gateway.default_connection_services = {
             version: device.default_connection_service(version) for version in device.versions}
-        for name in settings.lan_devices:
-            self._lans.append(Lan(self._loop, self._interfaces[name], settings.port, device, self._gateway,
-                                  settings.notify_interval))
+        self._lans = Lans(self._loop, [self._interfaces[name] for name in settings.lan_devices], settings.port, device,
+                          self._gateway, settings.notify_interval)

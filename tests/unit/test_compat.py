@@ -37,6 +37,15 @@ def test_const_is_its_argument():
     assert compat.const(7) == 7
 
 
+def test_the_wall_clock_is_of_this_century():
+    assert 1700000000 < compat.wall_seconds() < 4000000000
+
+
+def test_random_bytes_are_never_the_same():
+    assert [len(compat.random_bytes(count)) for count in (1, 16, 64)] == [1, 16, 64]
+    assert len(set([compat.random_bytes(16) for _ in range(20)])) == 20
+
+
 def test_the_clock_does_not_go_back():
     before = compat.monotonic_ms()
     assert isinstance(before, int) and before >= 0

@@ -99,18 +99,31 @@ def test_defaults():
     assert (settings.upstream_bit_rate, settings.downstream_bit_rate) == (100000000, 100000000)
     assert not settings.is_verbose
     assert settings.is_igdv1_only == 0
+    assert (settings.allows_private_address, settings.external_ip, settings.max_lease_duration) == (0, "", 604800)
 
 
 def test_options_are_taken_over():
     settings = config.Config()
     with Output(log) as output:
         for name, value in (("port", "5431"), ("notify_interval", "60"), ("upload", "512"), ("download", "1024"),
-                            ("uuid", "6D696e69-6967-8001-8000-0123456789AB"), ("unknown", "\x00"), ("enabled", "1")):
+                            ("uuid", "6D696e69-6967-8001-8000-0123456789AB"), ("external_ip", "81.2.69.160"),
+                            ("ext_allow_private_ipv4", "1"), ("max_lease_duration", "3600"), ("unknown", "\x00"), ("enabled", "1")):
             settings.set_option(name, value)
     assert output.text() == ""
     assert (settings.port, settings.notify_interval) == (5431, 60)
     assert (settings.upstream_bit_rate, settings.downstream_bit_rate) == (512 * 8192, 1024 * 8192)
     assert settings.uuid == "6D696e69-6967-8001-8000-0123456789AB"
+    assert (settings.allows_private_address, settings.external_ip, settings.max_lease_duration) == (
+        1, "81.2.69.160", 3600)
+
+
+def test_a_wrong_address_is_named():
+    for value in ("router.example", "81.2.69", "81.2.69.160/24", "::1", "81.2.69.256"):
+        settings = config.Config()
+        with Output(log) as output:
+            settings.set_option("external_ip", value)
+        assert "option external_ip is '%s', not an IPv4 address; using the WAN device's" % value in output.text()
+        assert settings.external_ip == ""
 
 
 def test_the_least_and_the_most_are_allowed():
@@ -123,7 +136,8 @@ def test_the_least_and_the_most_are_allowed():
 def test_a_wrong_number_is_named_and_the_default_kept():
     for name, values in (("port", ("", "0", "65536", "-1", "http", "5000 ", "5_0", "\u0665", "99999999999999999999")),
                          ("notify_interval", ("59", "86401", "1.5")), ("upload", ("4000001", "-1")),
-                         ("download", ("fast",)), ("igdv1", ("2", "-1", "", "yes"))):
+                         ("download", ("fast",)), ("igdv1", ("2", "-1", "", "yes")),
+                         ("ext_allow_private_ipv4", ("2", "yes")), ("max_lease_duration", ("119", "31536001", "0"))):
         for value in values:
             settings = config.Config()
             with Output(log) as output:
@@ -131,6 +145,7 @@ def test_a_wrong_number_is_named_and_the_default_kept():
             assert "option %s is " % name in output.text(), value
             assert (settings.port, settings.notify_interval) == (5000, 900)
             assert (settings.upstream_kbyte, settings.downstream_kbyte, settings.is_igdv1_only) == (0, 0, 0)
+            assert (settings.allows_private_address, settings.max_lease_duration) == (0, 604800)
 
 
 def test_a_wrong_uuid_is_named():

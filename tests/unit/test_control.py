@@ -119,6 +119,36 @@ def test_windows_and_the_xbox_see_version_1_wherever_they_look():
                 assert _respond(control, "HEAD", "/igd2" + path, ((name, agent),))[:2] == expected[:2]
 
 
+def test_windows_is_told_of_leases_without_end():
+    """Its list of mappings leaves out those whose lease has one."""
+    control, _ = _control()
+    _call(control, b"AddPortMapping", _mapping(b"8000"))
+    for agent, lease in ((b"Microsoft-Windows/10.0 UPnP/1.0", b"0"), (b"Xbox/2.0 UPnP/1.0", b"0"),
+                         (b"Linux UPnP/1.1 MiniUPnPc", b"3600")):
+        for name, arguments in ((b"GetSpecificPortMappingEntry", _identity(b"8000")),
+                                (b"GetGenericPortMappingEntry", _index(b"0"))):
+            answer = control.respond(make_request(
+                "POST", URL, ((b"SOAPAction", b"urn:x#" + name), (b"User-Agent", agent)),
+                b"<s:Envelope><s:Body><u:%s>%s</u:%s></s:Body></s:Envelope>" % (name, arguments, name)), HOST, 100)
+            assert b"<NewLeaseDuration>%s</NewLeaseDuration>" % lease in answer, (agent, name)
+
+
+def test_a_version_1_call_of_the_version_2_service_is_answered_as_such():
+    """rust-igd always names version 1, also for the actions of version 2."""
+    control, _ = _control()
+    for version in (b"1", b"2"):
+        answer = control.respond(make_request(
+            "POST", URL_2, ((b"SOAPAction", b'"%s%s#AddAnyPortMapping"' % (IP.encode(), version)),),
+            b"<s:Envelope><s:Body><u:AddAnyPortMapping>%s</u:AddAnyPortMapping></s:Body></s:Envelope>"
+            % _mapping(b"8000")), HOST, 100)
+        assert b'<u:AddAnyPortMappingResponse xmlns:u="%s%s">' % (IP.encode(), version) in answer
+
+
+def test_where_one_vendor_s_clients_look():
+    control, _ = _control()
+    assert _respond(control, "GET", "/igddesc.xml") == _respond(control, "GET", "/rootDesc.xml")
+
+
 def test_others_see_version_2_where_it_is():
     control, _ = _control(is_ppp=True)
     for agent in (b"", b"Linux/5.4 UPnP/1.1 MiniUPnPc/2.2.4", b"WindowsXP", b"Windows/10", b"micro soft", b"FD SSDP"):
@@ -329,7 +359,8 @@ def _type(name):
 REFUSALS = (
     (b"AddPortMapping", b"", 402, 402),
     (b"AddPortMapping", _mapping(b"70000"), 402, 402),
-    (b"AddPortMapping", _mapping(b"8002", internal_port=b"0"), 402, 402),
+    (b"AddPortMapping", _mapping(b"8002", internal_port=b"0"), 402, 732),
+    (b"AddPortMapping", _mapping(b"8888"), 718, 729),
     (b"AddPortMapping", _mapping(b"8002", client=b"printer"), 402, 402),
     (b"AddPortMapping", _mapping(b"8002", client=b"192.168.1.3"), 718, 606),
     (b"AddPortMapping", _mapping(b"1023"), 718, 606),
@@ -338,7 +369,7 @@ REFUSALS = (
     (b"AddPortMapping", _mapping(b"*"), 716, 716),
     (b"AddPortMapping", _mapping(b"9000"), 718, 718),
     (b"DeletePortMapping", b"", 402, 402),
-    (b"DeletePortMapping", _identity(b"8000", b""), 402, 402),
+    (b"DeletePortMapping", _identity(b"8000", b""), 402, 601),
     (b"DeletePortMapping", _identity(b"9000"), 714, 606),
     (b"DeletePortMapping", _identity(b"8001"), 714, 714),
     (b"DeletePortMapping", _identity(b"8000", b"UDP"), 714, 714),
@@ -346,7 +377,7 @@ REFUSALS = (
     (b"GetGenericPortMappingEntry", _index(b"-1"), 402, 402),
     (b"GetGenericPortMappingEntry", _index(b"2"), 713, 713),
     (b"GetSpecificPortMappingEntry", b"", 402, 402),
-    (b"GetSpecificPortMappingEntry", _identity(b"8000", b"SCTP"), 402, 402),
+    (b"GetSpecificPortMappingEntry", _identity(b"8000", b"SCTP"), 402, 601),
     (b"GetSpecificPortMappingEntry", _identity(b"8001"), 714, 714),
     (b"SetConnectionType", b"", 402, 402),
     (b"SetConnectionType", _type(b"Token-Ring"), 402, 402),
@@ -354,7 +385,7 @@ REFUSALS = (
     (b"ForceTermination", b"", 606, 606),
     (b"RequestTermination", b"", 401, 401),
     (b"AddAnyPortMapping", b"", 401, 402),
-    (b"AddAnyPortMapping", _mapping(b"8002", internal_port=b"0"), 401, 402),
+    (b"AddAnyPortMapping", _mapping(b"8002", internal_port=b"0"), 401, 732),
     (b"AddAnyPortMapping", _mapping(b"8002", client=b"192.168.1.3"), 401, 606),
     (b"AddAnyPortMapping", _mapping(b"1023"), 401, 606),
     (b"DeletePortMappingRange", b"", 401, 402),
@@ -364,7 +395,7 @@ REFUSALS = (
     (b"DeletePortMappingRange", _range(b"8001", b"8000"), 401, 733),
     (b"GetListOfPortMappings", b"", 401, 402),
     (b"GetListOfPortMappings", _range(b"0", b"65535"), 401, 402),
-    (b"GetListOfPortMappings", _range(b"0", b"65535", b"", b"0"), 401, 402),
+    (b"GetListOfPortMappings", _range(b"0", b"65535", b"", b"0"), 401, 601),
     (b"GetListOfPortMappings", _range(b"8001", b"8999", b"TCP", b"0"), 401, 730),
     (b"GetListOfPortMappings", _range(b"8001", b"8000", b"TCP", b"0"), 401, 733),
 )
@@ -379,6 +410,7 @@ def _with_two_mappings(**named):
 
 def test_every_code_of_each_version():
     control, gateway = _with_two_mappings()
+    gateway.wan.services = (("TCP", 8888),)
     before = list(gateway.table)
     for name, arguments, code_1, code_2 in REFUSALS:
         assert _fault(_call(control, name, arguments)) == code_1, (name, arguments)

@@ -3,8 +3,8 @@
 import errno
 
 from helpers import HOST, OTHER, Clock, Files, Output, elements, make_gateway, make_request, raised
+from miniigd import compat, log
 from miniigd import events as events_module
-from miniigd import log
 from miniigd.events import Events
 from miniigd.http import HTTPError
 from miniigd.interfaces import Interface
@@ -503,7 +503,7 @@ def test_each_subscription_has_its_own_identifier():
 
 
 def test_without_randomness_there_are_no_subscriptions():
-    with Files(events_module, None):
+    with Files(compat, None):
         assert raised(HTTPError, events_module._make_sid).status == 503
         with _Running() as it:
             assert it.subscribe() == 503

@@ -1,19 +1,18 @@
 """miniigd.gateway: policy, table and firewall in this order; a refusal of any of them leaves everything as it was."""
 
-from helpers import Output, raised
+from helpers import Output, QuietWan, make_gateway, raised
 from miniigd import log
 from miniigd.errors import FirewallError, UPnPError
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import MAX_LEASE, Gateway
 from miniigd.interfaces import Interface
 from miniigd.mapping import MappingTable
-from miniigd.wan import Wan
 
 HOST, OTHER = "192.168.1.2", "192.168.1.3"
 
 
 def _gateway():
-    return Gateway(MappingTable(), MemoryFirewall(), Wan(Interface("wan"), 0, 0))
+    return Gateway(MappingTable(), MemoryFirewall(), QuietWan(Interface("wan"), 0, 0))
 
 
 def _add(gateway, caller=HOST, now=100, remote_host="", external_port=8000, protocol="TCP", internal_port=8000,
@@ -76,6 +75,38 @@ def test_a_lease_is_capped():
         mapping = gateway.table.at(0)
         assert (mapping.lease_duration, mapping.expires) == (MAX_LEASE, 100 + MAX_LEASE)
         assert mapping.remaining(100) == MAX_LEASE
+
+
+def test_the_longest_lease_can_be_set():
+    for most in (120, MAX_LEASE, 31536000):
+        gateway = Gateway(MappingTable(), MemoryFirewall(), QuietWan(Interface("wan"), 0, 0), most)
+        for lease, remaining in ((0, 0), (60, 60), (most + 1, most), (4294967295, most)):
+            _add(gateway, lease=lease)
+            mapping = gateway.table.at(0)
+            assert mapping.remaining(100) == remaining
+            assert mapping.expires == 100 + (remaining or most)
+            assert gateway.firewall.open_mappings == [(mapping, remaining or most)]
+
+
+def test_no_port_is_opened_behind_a_private_address():
+    gateway = make_gateway("10.1.2.3")
+    assert _code(_add, gateway) == 501
+    assert _state(gateway) == ([], [])
+    gateway.wan._interface.addresses = [("81.2.69.160", 22)]
+    with Output(log):
+        gateway.wan.update(50)
+    _add(gateway)  # by itself, as soon as the address is another
+    assert len(gateway.table) == 1
+    _add(make_gateway("10.1.2.3", True))  # where the configuration allows it
+
+
+def test_a_port_of_the_router_s_own_is_not_mapped():
+    gateway = _gateway()
+    _add(gateway, external_port=8001)
+    gateway.wan.services = (("TCP", 8000), ("TCP", 8001))
+    assert _code(_add, gateway) == 729
+    _add(gateway, protocol="UDP")
+    assert _code(_add, gateway, external_port=8001) is None  # a renewal
 
 
 def test_each_refusal_leaves_everything_as_it_was():

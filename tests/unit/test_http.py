@@ -211,7 +211,7 @@ def test_line_ends_too_much_between_requests():
 def test_the_server_names_upnp_between_two_others():
     words = http.SERVER.split(" ")
     assert len(words) == 3
-    assert words[1] == "UPnP/1.0"
+    assert words[1] == "UPnP/1.1"
     assert words[2].startswith("miniigd/")
 
 

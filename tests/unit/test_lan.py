@@ -3,16 +3,15 @@
 import errno
 import socket
 
-from helpers import Clock, Output, lacks_multicast
+from helpers import Clock, Output, QuietWan, lacks_multicast
 from miniigd import description, http, log, ssdp
 from miniigd.compat import IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
 from miniigd.interfaces import Interface
-from miniigd.lan import Lan
+from miniigd.lan import Lans
 from miniigd.loop import Loop
 from miniigd.mapping import MappingTable
-from miniigd.wan import Wan
 
 UUID = "6d696e69-6967-8001-8000-000102030405"
 PORT, CLIENT_PORT, EVENT_PORT = 17561, 17562, 17563
@@ -21,15 +20,19 @@ LOCATIONS = {1: b"LOCATION: http://127.0.0.1:%d/rootDesc.xml" % PORT,
              2: b"LOCATION: http://127.0.0.1:%d/igd2/rootDesc.xml" % PORT}
 
 
-def _interface():
+def _interface(address="127.0.0.1"):
     interface = Interface("lo")
-    interface.index, interface.is_up, interface.addresses = 1, True, [("127.0.0.1", 8)]
+    interface.index, interface.is_up, interface.addresses = 1, True, [(address, 8)]
     return interface
 
 
 def _lan(interface, loop, port=PORT, device=DEVICE):
-    gateway = Gateway(MappingTable(), MemoryFirewall(), Wan(Interface("wan"), 0, 0))
-    return Lan(loop, interface, port, device, gateway, 900)
+    return _lans([interface], loop, port, device)
+
+
+def _lans(interfaces, loop, port=PORT, device=DEVICE):
+    gateway = Gateway(MappingTable(), MemoryFirewall(), QuietWan(Interface("wan"), 0, 0))
+    return Lans(loop, interfaces, port, device, gateway, 900)
 
 
 def _udp(port, source="127.0.0.1"):
@@ -64,8 +67,8 @@ def _heard(sock, loop):
 
 
 def _kinds(datagrams):
-    """Return "b" for each goodbye and "a" for each announcement."""
-    kinds = {b"ssdp:byebye": "b", b"ssdp:alive": "a"}
+    """Return "b" for each goodbye, "a" for each announcement and "u" for each update."""
+    kinds = {b"ssdp:byebye": "b", b"ssdp:alive": "a", b"ssdp:update": "u"}
     return "".join([kinds[one.partition(b"\r\nNTS: ")[2].partition(b"\r\n")[0]] for one in datagrams])
 
 
@@ -76,7 +79,7 @@ def test_it_is_announced_twice_then_regularly_and_says_goodbye():
     with Clock() as clock, Output(log) as output:
         loop, member = Loop(), _member()
         lan = _lan(_interface(), loop)
-        lan.update()
+        lan.follow()
         first = _heard(member, loop)
         assert _kinds(first) == "b" * count + "a" * count
         for target, usn, version in DEVICE.targets():
@@ -89,7 +92,9 @@ def test_it_is_announced_twice_then_regularly_and_says_goodbye():
         clock.ms += 250
         assert _heard(member, loop) == []
         for _ in range(3):
-            clock.ms += 900000
+            clock.ms += 840000  # some time before the announcements would be half over
+            assert _heard(member, loop) == []
+            clock.ms += 60000
             assert _kinds(_heard(member, loop)) == "a" * count
         lan.close()
         assert _kinds(_heard(member, loop)) == "b" * count
@@ -105,7 +110,7 @@ def test_searches_are_answered_at_once():
     with Output(log):
         loop, client = Loop(), _udp(CLIENT_PORT)
         lan = _lan(_interface(), loop)
-        lan.update()
+        lan.follow()
         for target, versions in (
                 ("upnp:rootdevice", (1, 2)), ("urn:schemas-upnp-org:device:InternetGatewayDevice:1", (1,)),
                 ("urn:schemas-upnp-org:device:InternetGatewayDevice:2", (2,)),
@@ -159,7 +164,7 @@ def test_the_location_leads_to_the_description():
     with Output(log):
         loop = Loop()
         lan = _lan(_interface(), loop)
-        lan.update()
+        lan.follow()
         for version, location in LOCATIONS.items():
             document = DEVICE.document(version, "http://127.0.0.1/")
             assert _get(loop, b"/" + location.split(b"/", 3)[3]) == http.reply(200, document)
@@ -225,7 +230,7 @@ def test_subscribers_are_told_of_changes():
         listener.setblocking(False)
         lan = _lan(interface, loop)
         lan.look()  # not open yet
-        lan.update()
+        lan.follow()
         loop.at_end_of_turn = lan.look
         sid = _subscribe(loop)
         clock.ms += 150
@@ -233,7 +238,7 @@ def test_subscribers_are_told_of_changes():
         assert message.startswith(b"NOTIFY /e HTTP/1.1\r\nHOST: 127.0.0.1:%d\r\n" % EVENT_PORT)
         assert b"\r\nSID: %s\r\nSEQ: 0\r\n" % sid in message
         assert b"<ExternalIPAddress></ExternalIPAddress>" in message
-        wan = lan._gateway.wan
+        wan = lan._lans[0]._gateway.wan
         wan._interface.addresses = [("81.2.69.160", 22)]
         wan.update(loop.now)
         loop.turn(0)
@@ -244,9 +249,9 @@ def test_subscribers_are_told_of_changes():
         assert b"PossibleConnectionTypes" not in message
         _subscribe(loop, b"/igd2/upnp/event/WANCommonIFC1")
         interface.is_up = False
-        lan.update()  # who subscribed on an address that is gone has to do it again
+        lan.follow()  # who subscribed on an address that is gone has to do it again
         interface.is_up = True
-        lan.update()
+        lan.follow()
         clock.ms += 10000
         loop.turn(0)
         assert _ask(loop, b"SUBSCRIBE /upnp/event/WANIPConn1 HTTP/1.1\r\nSID: %s\r\n" % sid).startswith(
@@ -267,26 +272,84 @@ def test_it_follows_the_address():
     with Output(log) as output:
         loop, interface, member = Loop(), Interface("lo"), _member()
         lan = _lan(interface, loop)
-        lan.update()
+        lan.follow()
         assert _heard(member, loop) == []
         interface.index, interface.addresses = 1, [("127.0.0.1", 8)]
-        lan.update()  # the link is down
+        lan.follow()  # the link is down
         assert _heard(member, loop) == []
         interface.is_up = True
-        lan.update()
+        lan.follow()
         assert len(_heard(member, loop)) == 2 * len(DEVICE.targets())
-        lan.update()
+        lan.follow()
         assert _heard(member, loop) == []
         interface.addresses = [("127.0.0.3", 8)]
-        lan.update()
+        lan.follow()
         heard = _heard(member, loop)
         assert b"LOCATION: http://127.0.0.3:%d/igd2/rootDesc.xml" % PORT in heard[-1].split(b"\r\n")
         interface.clear()
-        lan.update()
+        lan.follow()
         assert _kinds(_heard(member, loop)) == "b" * len(DEVICE.targets())
         lan.close()
         assert _heard(member, loop) == []
         member.close()
+    assert output.text().count("serving lo on ") == 2
+
+
+def _boot_ids(datagrams):
+    return set([one.partition(b"\r\nBOOTID.UPNP.ORG: ")[2].partition(b"\r\n")[0] for one in datagrams])
+
+
+def test_the_networks_are_told_of_each_other():
+    """UDA 1.1 1.2.4: a change of one network is a new life of the device, and the others hear that it is coming."""
+    if lacks_multicast():
+        return
+    count = len(DEVICE.targets())
+    with Clock() as clock, Output(log):
+        loop, member, first, second = Loop(), _member(), _interface(), _interface("127.0.0.2")
+        second.is_up = False
+        lans = _lans([first, second], loop)
+        lans.follow()
+        heard = _heard(member, loop)
+        assert _kinds(heard) == "b" * count + "a" * count
+        (boot_id,) = _boot_ids(heard)
+        clock.ms += 250
+        assert _boot_ids(_heard(member, loop)) == set([boot_id])
+        second.is_up = True
+        lans.follow()
+        heard = _heard(member, loop)
+        assert _kinds(heard) == "u" * count + "a" * count + "b" * count + "a" * count
+        assert _boot_ids(heard[:count]) == set([boot_id])
+        next_id = b"%d" % (int(boot_id.decode()) + 1)
+        for one in heard[:count]:
+            assert b"\r\nNEXTBOOTID.UPNP.ORG: %s\r\n" % next_id in one and b"http://127.0.0.1:" in one
+        assert _boot_ids(heard[count:]) == set([next_id])
+        for index, address_text in ((count, b"127.0.0.1"), (3 * count, b"127.0.0.2")):
+            for one in heard[index:index + count]:
+                assert b"\r\nLOCATION: http://%s:" % address_text in one
+        clock.ms += 250
+        assert _kinds(_heard(member, loop)) == "a" * 2 * count
+        second.clear()  # gone: nobody's life changes
+        lans.follow()
+        assert _kinds(_heard(member, loop)) == "b" * count
+        lans.follow()
+        assert _heard(member, loop) == []
+        lans.close()
+        assert _boot_ids(_heard(member, loop)) == set([next_id])
+        member.close()
+
+
+def test_an_interface_that_was_made_again_is_served_anew():
+    """It may have its old address before anybody looked: the sockets are bound to what is gone."""
+    if lacks_multicast():
+        return
+    with Output(log) as output:
+        loop, interface = Loop(), _interface()
+        lans = _lan(interface, loop)
+        lans.follow()
+        interface.index = 7
+        lans.follow()
+        lans.follow()
+        lans.close()
     assert output.text().count("serving lo on ") == 2
 
 
@@ -300,7 +363,7 @@ def test_what_cannot_be_served_is_tried_again():
         taken.bind(address("127.0.0.1", PORT))
         taken.listen(1)
         lan = _lan(_interface(), loop)
-        lan.update()
+        lan.follow()
         assert "is another UPnP daemon running?" in output.text()
         assert "serving lo on" not in output.text()
         clock.ms += 4999
@@ -321,9 +384,9 @@ def test_an_interface_that_goes_while_it_waits_is_left_alone():
         loop, interface = Loop(), _interface()
         interface.name = "gone0"
         lan = _lan(interface, loop)
-        lan.update()
+        lan.follow()
         interface.clear()
-        lan.update()
+        lan.follow()
         clock.ms += 5000
         loop.turn(0)
         lan.close()

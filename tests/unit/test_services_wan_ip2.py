@@ -152,10 +152,10 @@ def test_606_for_others_and_for_privileged_ports():
     assert gateway.table.at(0).description == "web"
 
 
-def test_402_for_an_internal_port_of_0():
+def test_732_for_an_internal_port_of_0():
     gateway = make_gateway()
-    assert _add_any(gateway, 8000, internal_port=0) == 402
-    assert _add_any(gateway, 0, internal_port=0) == 402
+    assert _add_any(gateway, 8000, internal_port=0) == 732
+    assert _add_any(gateway, 0, internal_port=0) == 732
     assert len(gateway.table) == 0
 
 
@@ -270,7 +270,7 @@ def test_a_listing_says_what_the_table_says():
     gateway = make_gateway()
     _add(gateway, 8000, OTHER, remote_host="11.0.0.1", lease=60)
     assert _call(gateway, "AddPortMapping", _arguments(8001, enabled=False, internal_port=9001, lease=0)) == ()
-    assert _list(gateway, now=110) == [
+    assert _list(gateway, 0, 65535, "TCP", True, now=110) == [
         {"p:NewRemoteHost": "11.0.0.1", "p:NewExternalPort": "8000", "p:NewProtocol": "TCP",
          "p:NewInternalPort": "8001", "p:NewInternalClient": OTHER, "p:NewEnabled": "1", "p:NewDescription": "web",
          "p:NewLeaseTime": "50"},
@@ -288,8 +288,10 @@ def test_a_listing_is_of_the_range_and_the_protocol():
             (8001, 8009, "TCP", [8005]), (8005, 8005, "TCP", [8005]), (65535, 65535, "TCP", [65535]),
             (0, 65535, "UDP", [8005])):
         for caller in (HOST, OTHER):
-            for manage in (False, True):
-                assert _listed(gateway, start, end, protocol, manage, caller=caller) == ports
+            assert _listed(gateway, start, end, protocol, True, caller=caller) == ports
+        # without NewManage each sees its own
+        assert _listed(gateway, start, end, protocol, False) == ports
+        assert _call(gateway, "GetListOfPortMappings", (start, end, protocol, False, 0), OTHER) == 730
         assert len(gateway.table) == 6
 
 
@@ -367,6 +369,10 @@ def test_everything_of_version_1_is_there():
     for action in wan_ip.SERVICE.actions:
         assert SERVICE.find_action(action.name) is action
     for variable in wan_ip.SERVICE.variables:
-        assert SERVICE.find_variable(variable.name) is variable
+        own = SERVICE.find_variable(variable.name)
+        assert own is variable or (own.data_type, own.value, own.is_evented, variable.bounds) == (
+            variable.data_type, variable.value, variable.is_evented, ())
+    assert SERVICE.find_variable("PortMappingLeaseDuration").bounds == (0, 604800)
+    assert SERVICE.find_variable("InternalPort").bounds == (1, 65535)
     assert SERVICE.type == "urn:schemas-upnp-org:service:WANIPConnection:2"
     assert SERVICE.id == "urn:upnp-org:serviceId:WANIPConn1"

@@ -3,7 +3,7 @@
 from helpers import damaged, raised
 from miniigd import soap
 from miniigd.errors import TEXTS, UPnPError
-from miniigd.services import Action, Service, Variable, wan_ip
+from miniigd.services import Action, Service, Variable, wan_ip, wan_ip2
 from miniigd.xml import Document
 
 SERVICE = wan_ip.SERVICE
@@ -197,9 +197,9 @@ def test_ports():
             assert _refused(name, value) == 402, value
 
 
-def test_a_wildcard_port_is_716():
-    assert _refused(b"NewExternalPort", b"*") == 716
-    assert _refused(b"NewExternalPort", b" * ") == 716
+def test_a_wildcard_port_is_0():
+    assert _bound(b"NewExternalPort", b"*")[1] == 0
+    assert _bound(b"NewExternalPort", b" * ")[1] == 0
     assert _refused(b"NewInternalPort", b"*") == 402
 
 
@@ -207,12 +207,12 @@ def test_protocols():
     for value, protocol in ((b"TCP", "TCP"), (b"UDP", "UDP"), (b"tcp", "TCP"), (b"udp", "UDP"), (b" Udp\r\n", "UDP")):
         assert _bound(b"NewProtocol", value)[2] == protocol
     for value in (b"SCTP", b"", b"TCP/UDP", b"6", b"TCPX", b"*", b"\xff", b"T\0CP"):
-        assert _refused(b"NewProtocol", value) == 402, value
+        assert _refused(b"NewProtocol", value) == 601, value
 
 
 def test_internal_clients():
     for value, client in ((b"192.168.1.9", "192.168.1.9"), (b"", ""), (b"  ", ""), (b" 192.168.1.9 ", "192.168.1.9"),
-                          (b"192.168.001.009", "192.168.1.9"), (b"255.255.255.255", "255.255.255.255")):
+                          (b"192.168.001.009", "192.168.1.9"), (b"255.255.255.255", "")):
         assert _bound(b"NewInternalClient", value)[4] == client
     # a name is not looked up
     for value in (b"myhost", b"localhost", b"192.168.1", b"192.168.1.300", b"fe80::1", b"$(reboot)", b"\xff\xff"):
@@ -290,17 +290,28 @@ def test_descriptions_are_text_that_every_xml_reader_takes():
 
 def test_an_answer_to_the_byte():
     action = SERVICE.find_action("GetExternalIPAddress")
-    assert soap.response(SERVICE, action, ("81.2.69.160",)) == (
+    assert soap.response(SERVICE.type, action, ("81.2.69.160",)) == (
         HEAD + b'<u:GetExternalIPAddressResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:1">'
         b"<NewExternalIPAddress>81.2.69.160</NewExternalIPAddress></u:GetExternalIPAddressResponse>" + TAIL)
-    assert soap.response(SERVICE, ADD, ()) == (
+    assert soap.response(SERVICE.type, ADD, ()) == (
         HEAD + b'<u:AddPortMappingResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:1">'
         b"</u:AddPortMappingResponse>" + TAIL)
 
 
+def test_the_answer_speaks_the_version_that_was_called():
+    one, two = "urn:schemas-upnp-org:service:WANIPConnection:1", "urn:schemas-upnp-org:service:WANIPConnection:2"
+    for header, service, expected in (
+            (b'"%s#X"', SERVICE, one), (b"%s#X", SERVICE, one), (b'"%s#X"', wan_ip2.SERVICE, one)):
+        assert soap.spoken_type(header % one.encode(), service) == expected
+    assert soap.spoken_type(b'"%s#X"' % two.encode(), wan_ip2.SERVICE) == two
+    for other in (two, "urn:schemas-upnp-org:service:WANIPConnection:0", "urn:x", "", one + "1", "\"<>&:1"):
+        assert soap.spoken_type(b'"%s#X"' % other.encode(), SERVICE) == one
+    assert soap.spoken_type(b"", wan_ip2.SERVICE) == two
+
+
 def test_values_of_every_type_in_the_table_s_order():
     values = ("", 8000, "UDP", 8001, "192.168.1.2", True, "a <b> & \"c\" caf\u00e9", 4294967295)
-    body = soap.response(SERVICE, GENERIC, values)
+    body = soap.response(SERVICE.type, GENERIC, values)
     assert body == (
         HEAD + b'<u:GetGenericPortMappingEntryResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:1">'
         b"<NewRemoteHost></NewRemoteHost><NewExternalPort>8000</NewExternalPort><NewProtocol>UDP</NewProtocol>"
@@ -313,19 +324,19 @@ def test_values_of_every_type_in_the_table_s_order():
 def test_a_document_as_a_value_is_a_cdata_section():
     service = Service("X:1", "X1", (Variable("Listing", "string"),), ())
     action = Action("GetListing", None, (), (("NewListing", "Listing"),))
-    assert soap.response(service, action, (Document("<a>b &amp; c]]&gt;</a>"),)) == (
+    assert soap.response(service.type, action, (Document("<a>b &amp; c]]&gt;</a>"),)) == (
         HEAD + b'<u:GetListingResponse xmlns:u="urn:schemas-upnp-org:service:X:1"><NewListing>'
         b"<![CDATA[<a>b &amp; c]]&gt;</a>]]></NewListing></u:GetListingResponse>" + TAIL)
 
 
 def test_no_is_0_and_yes_is_1():
-    body = soap.response(SERVICE, SERVICE.find_action("GetNATRSIPStatus"), (False, True))
+    body = soap.response(SERVICE.type, SERVICE.find_action("GetNATRSIPStatus"), (False, True))
     assert b"<NewRSIPAvailable>0</NewRSIPAvailable><NewNATEnabled>1</NewNATEnabled>" in body
 
 
 def test_an_answer_can_be_read_back():
     values = ("", 8000, "UDP", 8001, "192.168.1.2", True, "]]> & <x>", 60)
-    body = soap.response(SERVICE, GENERIC, values)
+    body = soap.response(SERVICE.type, GENERIC, values)
     raw = soap.parse_call(body, "GetGenericPortMappingEntryResponse")
     assert soap.bind(SERVICE, ADD, raw) == list(values)
 

@@ -1,9 +1,13 @@
 """miniigd.ssdp: which datagrams are searches, and the exact bytes that answer them."""
 
-from miniigd import ssdp
+from helpers import Output
+from miniigd import log, ssdp
+from miniigd.http import SERVER
 
 TARGETS = [("upnp:rootdevice", "uuid:1::upnp:rootdevice", 1), ("urn:x:1", "uuid:1::urn:x:1", 1),
            ("upnp:rootdevice", "uuid:2::upnp:rootdevice", 2)]
+LOCATIONS = {1: "http://192.168.1.1:5000/rootDesc.xml", 2: "http://192.168.1.1:5000/igd2/rootDesc.xml"}
+PEER = ("192.168.1.2", 40000)
 
 # As sent by real clients: header order, case, spaces, quotes and the final empty line differ.
 SEARCHES = (
@@ -40,27 +44,99 @@ def test_parse_never_raises_on_flipped_and_cut_searches():
             ssdp.parse(datagram[:position])
 
 
-def test_a_search_matches_its_target_only():
-    assert ssdp.matches(ssdp.Search("urn:x:1"), TARGETS) == TARGETS[1:2]
-    assert ssdp.matches(ssdp.Search("upnp:rootdevice"), TARGETS) == [TARGETS[0], TARGETS[2]]
-    assert ssdp.matches(ssdp.Search("urn:x:2"), TARGETS) == []
-    assert ssdp.matches(ssdp.Search("ssdp:all"), TARGETS) == TARGETS
+def _responder(targets=TARGETS, boot_id=7):
+    return ssdp.Responder(targets, LOCATIONS, 1800, ssdp.Boot(boot_id, 9))
 
 
-def test_answer_has_every_header_that_clients_look_for():
-    lines = ssdp.answer("urn:x:1", "uuid:1::urn:x:1", "http://192.168.1.1:5000/rootDesc.xml", 1800).split(b"\r\n")
-    assert lines[0] == b"HTTP/1.1 200 OK"
-    assert lines[-2:] == [b"", b""]
-    for line in (b"CACHE-CONTROL: max-age=1800", b"EXT:", b"LOCATION: http://192.168.1.1:5000/rootDesc.xml",
-                 b"ST: urn:x:1", b"USN: uuid:1::urn:x:1"):
-        assert line in lines, line
-    assert any([line.startswith(b"SERVER: ") and b" UPnP/1.0 " in line for line in lines])
+def _search(target):
+    return b"M-SEARCH * HTTP/1.1\r\nST: %s\r\n\r\n" % target.encode()
 
 
-def test_announcements():
-    assert b"\r\nNTS: ssdp:alive\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/", 1900)
-    assert b"\r\nCACHE-CONTROL: max-age=1900\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/", 1900)
-    assert b"\r\nLOCATION: http://a/\r\n" in ssdp.alive("urn:x:1", "uuid:1::urn:x:1", "http://a/", 1900)
-    assert ssdp.byebye("urn:x:1", "uuid:1::urn:x:1") == (
-        b"NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nNT: urn:x:1\r\nNTS: ssdp:byebye\r\n"
-        b"USN: uuid:1::urn:x:1\r\n\r\n")
+def _value(datagram, name):
+    """The value of a header, which must be there once."""
+    found = [line.partition(b":")[2].strip() for line in datagram.split(b"\r\n")
+             if line.partition(b":")[0] == name.encode()]
+    assert len(found) == 1, (name, datagram)
+    return found[0].decode()
+
+
+def test_a_search_is_answered_with_its_target_only():
+    for target, versions in (("urn:x:1", [1]), ("upnp:rootdevice", [1, 2]), ("urn:x:2", []), ("urn:x", []),
+                             ("ssdp:all", [1, 1, 2])):
+        answers = _responder().answers(_search(target), PEER, 0)
+        assert [_value(one, "LOCATION") for one in answers] == [LOCATIONS[version] for version in versions]
+        if target != "ssdp:all":
+            assert [_value(one, "ST") for one in answers] == [target] * len(answers)
+    for datagram in NOT_SEARCHES:
+        assert _responder().answers(datagram, PEER, 0) == []
+
+
+def test_an_answer_to_the_byte():
+    assert _responder().answers(_search("urn:x:1"), PEER, 0) == [
+        b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\n"
+        b"LOCATION: http://192.168.1.1:5000/rootDesc.xml\r\nSERVER: " + SERVER.encode() + b"\r\nST: urn:x:1\r\n"
+        b"USN: uuid:1::urn:x:1\r\nBOOTID.UPNP.ORG: 7\r\nCONFIGID.UPNP.ORG: 9\r\nContent-Length: 0\r\n\r\n"]
+
+
+def test_duplicates_of_a_search_are_answered_once():
+    responder = _responder()
+    for now_ms, peer, target, count in (
+            (0, PEER, "urn:x:1", 1), (0, PEER, "urn:x:1", 0), (499, PEER, "urn:x:1", 0),
+            (499, PEER, "upnp:rootdevice", 2),  # another target
+            (499, ("192.168.1.2", 40001), "urn:x:1", 1), (499, ("192.168.1.3", 40000), "urn:x:1", 1),
+            (500, PEER, "urn:x:1", 1), (999, PEER, "urn:x:1", 0), (1000, PEER, "urn:x:1", 1)):
+        assert len(responder.answers(_search(target), peer, now_ms)) == count, (now_ms, peer, target)
+
+
+def test_a_source_gets_so_many_answers_and_regains_them():
+    responder = _responder()
+    with Output(log) as output:
+        sent = sum([len(responder.answers(_search("urn:x:1"), (PEER[0], port), 1000)) for port in range(200)])
+        assert sent == 96
+        # everybody else is served as before
+        assert len(responder.answers(_search("urn:x:1"), ("192.168.1.3", 1), 1000)) == 1
+        sent = sum([len(responder.answers(_search("urn:x:1"), (PEER[0], port), 2000)) for port in range(200, 400)])
+        assert sent == 24
+        sent = sum([len(responder.answers(_search("urn:x:1"), (PEER[0], port), 3600000)) for port in range(200)])
+        assert sent == 96
+    # once for each time that it began
+    assert output.text().count("192.168.1.2 searches too often") == 2 == output.text().count("\n")
+
+
+def test_all_or_nothing_of_a_search_is_answered():
+    responder = _responder([("urn:x:%d" % index, "uuid:%d" % index, 1) for index in range(50)])
+    with Output(log):
+        assert [len(responder.answers(_search("ssdp:all"), (PEER[0], port), 0)) for port in range(3)] == [50, 0, 0]
+
+
+def test_the_memory_of_sources_and_searches_is_bounded():
+    responder = _responder()
+    for index in range(1000):
+        peer = ("10.0.%d.%d" % (index >> 8, index & 255), 1900)
+        assert len(responder.answers(_search("urn:x:1"), peer, index)) == 1
+        assert len(responder._sources) <= 64 and len(responder._searches) <= 32
+    # who was forgotten may ask again; who was not is remembered
+    assert "10.0.3.231" in responder._sources and "10.0.0.0" not in responder._sources
+
+
+def test_announcements_have_what_the_standard_asks_for():
+    responder = _responder()
+    for datagrams, kind in ((responder.alive(), "ssdp:alive"), (responder.byebye(), "ssdp:byebye"),
+                            (responder.update(), "ssdp:update")):
+        assert len(datagrams) == len(TARGETS)
+        for (target, usn, version), one in zip(TARGETS, datagrams):
+            assert one.startswith(b"NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n")
+            assert one.endswith(b"\r\n\r\n")
+            assert (_value(one, "NT"), _value(one, "USN"), _value(one, "NTS")) == (target, usn, kind)
+            assert (_value(one, "BOOTID.UPNP.ORG"), _value(one, "CONFIGID.UPNP.ORG")) == ("7", "9")
+            assert (b"\r\nLOCATION: %s\r\n" % LOCATIONS[version].encode() in one) == (kind != "ssdp:byebye")
+            assert (b"\r\nCACHE-CONTROL: max-age=1800\r\n" in one) == (kind == "ssdp:alive")
+            assert (b"\r\nSERVER: " in one) == (kind == "ssdp:alive")
+            assert (b"\r\nNEXTBOOTID.UPNP.ORG: 8\r\n" in one) == (kind == "ssdp:update")
+
+
+def test_the_numbers_of_a_life_have_31_and_24_bits():
+    boot = ssdp.Boot(1798000000, 0x1234567)
+    assert (boot.boot_id, boot.next_boot_id, boot.config_id) == (1798000000, 1798000001, 0x234567)
+    boot = ssdp.Boot(0xFFFFFFFF, 0)
+    assert (boot.boot_id, boot.next_boot_id) == (0x7FFFFFFF, 0)

@@ -95,18 +95,18 @@ class _Firewall:
         return calls
 
 
-class _Lan:
-    """Stands in for a Lan."""
+class _Lans:
+    """Stands in for the Lans."""
 
     made = []
 
-    def __init__(self, loop, interface, port, device, gateway, notify_interval):
-        self.interface, self.port, self.device = interface, port, device
+    def __init__(self, loop, interfaces, port, device, gateway, notify_interval):
+        self.interfaces, self.port, self.device = interfaces, port, device
         self.updates = self.looks = 0
         self.is_closed = False
-        _Lan.made.append(self)
+        _Lans.made.append(self)
 
-    def update(self):
+    def follow(self):
         self.updates += 1
 
     def look(self):
@@ -162,10 +162,11 @@ class _Channel:
 class _Started:
     """A running supervisor on a kernel that is stood in for: `with _Started() as it: it.turn() ...`."""
 
-    def __init__(self, uuid="", failures=(), wan="wan", is_igdv1_only=0):
+    def __init__(self, uuid="", failures=(), wan="wan", **settings):
         self._settings = config.Config()
         self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], wan, uuid
-        self._settings.is_igdv1_only = is_igdv1_only
+        for name in settings:
+            setattr(self._settings, name, settings[name])
         self.kernel, self.firewall = _Kernel(), _Firewall()
         self.kernel.links = {"lan": LAN_INDEX, wan: WAN_INDEX}
         self.firewall.failures = list(failures)
@@ -175,17 +176,17 @@ class _Started:
 
     def __enter__(self):
         module = supervisor_module
-        self._real = (module.NetlinkChannel, module.Lan, module._make_firewall, loop_module.Loop.on_signal,
+        self._real = (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
                       loop_module.Loop.run)
-        module.NetlinkChannel, module.Lan, module._make_firewall = self.kernel.channel, _Lan, lambda name: self.firewall
+        module.NetlinkChannel, module.Lans, module._make_firewall = self.kernel.channel, _Lans, lambda name: self.firewall
         loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
         loop_module.Loop.run = lambda loop: None
-        _Lan.made = []
+        _Lans.made = []
         self.clock.__enter__()
         self.output.__enter__()
         self.supervisor = Supervisor(self._settings)
         self.gateway = self.supervisor._gateway
-        self.lans = _Lan.made
+        self.lans = _Lans.made
         return self
 
     def _on_signal(self, loop, number, callback):
@@ -196,13 +197,13 @@ class _Started:
         module = supervisor_module
         self.output.__exit__(None, None, None)
         self.clock.__exit__(None, None, None)
-        (module.NetlinkChannel, module.Lan, module._make_firewall, loop_module.Loop.on_signal,
+        (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
          loop_module.Loop.run) = self._real
 
     def run(self, script):
         """Run the daemon; in the place of its loop, `script(self)`."""
         loop_module.Loop.run = lambda loop: script(self)
-        _Lan.made = self.lans = []
+        _Lans.made = self.lans = []
         self.status = self.supervisor.run()
 
     def turn(self, seconds=0):
@@ -210,18 +211,18 @@ class _Started:
         self.loop.turn(0)
 
     def add(self, port, lease=60):
+        self.gateway.wan.has_service = lambda protocol, port: False  # whatever this machine serves
         self.gateway.add("192.168.1.2", self.loop.now, "", port, "TCP", port, "192.168.1.2", True, "", lease)
 
 
 def test_start_and_stop():
     def script(it):
         assert it.firewall.took()[0] == ("open",)
-        assert len(it.lans) == 2
-        uuid = "6d696e69-6967-8001-8000-020000000001"
-        for lan, name in zip(it.lans, ("lan", "lan2")):
-            assert (lan.interface.name, lan.port, lan.device.uuid) == (name, 5000, uuid)
-            assert lan.device.versions == (1, 2)
-            assert lan.updates == 1
+        lans = it.lans[0]
+        assert [interface.name for interface in lans.interfaces] == ["lan", "lan2"]
+        assert (lans.port, lans.device.uuid) == (5000, "6d696e69-6967-8001-8000-020000000001")
+        assert lans.device.versions == (1, 2)
+        assert lans.updates == 1
         assert it.gateway.wan.address == "81.2.69.160"
         assert len(it.gateway.default_connection_services) == 2
         for version, udn in ((1, "6d696e69-6967-8003-8000-020000000001"),
@@ -233,12 +234,28 @@ def test_start_and_stop():
         it.run(script)
         assert it.status == 0
         assert it.firewall.took()[-1] == ("close",)
-        assert [lan.is_closed for lan in it.lans] == [True, True]
+        assert it.lans[0].is_closed
         assert it.kernel.open_channels == 1  # the one that listens
         text = it.output.text()
     assert "miniigd %s started" % VERSION in text
     assert "external address: 81.2.69.160" in text
     assert text.endswith("stopped\n")
+
+
+def test_the_settings_of_the_wan_and_of_leases_are_used():
+    with _Started() as it:
+        it.run(lambda it: None)
+        assert (it.gateway.wan.address, it.gateway.wan.refusal, it.gateway._max_lease) == ("81.2.69.160", "", 604800)
+    settings = {"external_ip": "9.9.9.9", "max_lease_duration": 3600}
+    with _Started(**settings) as it:
+        it.run(lambda it: None)
+        assert (it.gateway.wan.address, it.gateway._max_lease) == ("9.9.9.9", 3600)
+    with _Started(external_ip="10.0.0.1") as it:
+        it.run(lambda it: None)
+        assert it.gateway.wan.refusal
+    with _Started(external_ip="10.0.0.1", allows_private_address=1) as it:
+        it.run(lambda it: None)
+        assert (it.gateway.wan.address, it.gateway.wan.refusal) == ("10.0.0.1", "")
 
 
 def test_a_uuid_of_the_configuration_is_used():
@@ -263,12 +280,12 @@ def test_a_ppp_link_is_offered_as_such():
             assert (wan_ppp.SERVICE in services) == is_ppp, name
 
 
-def test_every_lan_may_tell_of_changes_at_the_end_of_each_turn():
+def test_the_lans_may_tell_of_changes_at_the_end_of_each_turn():
     def script(it):
-        assert [lan.looks for lan in it.lans] == [0, 0]
+        assert it.lans[0].looks == 0
         for count in (1, 2, 3):
             it.turn()
-            assert [lan.looks for lan in it.lans] == [count, count]
+            assert it.lans[0].looks == count
 
     with _Started() as it:
         it.run(script)
@@ -368,7 +385,7 @@ def test_sighup_looks_again_and_loses_nothing():
         it.kernel.addresses.append((LAN_INDEX, "10.0.0.1", 8))
         it.signals[SIGHUP]()
         assert it.firewall.took() == [("open",), ("sync", [8000])]
-        assert len(it.lans[0].interface.addresses) == 2
+        assert len(it.lans[0].interfaces[0].addresses) == 2
         assert it.lans[0].updates == 2
 
     with _Started() as it:

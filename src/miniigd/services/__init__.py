@@ -35,18 +35,20 @@ class Service:
 
 
 class Variable:
-    """A state variable (UDA 1.0 2.3): `data_type` is ui2, ui4, boolean or string; `allowed` values if it is an enum.
+    """A state variable (UDA 1.0 2.3): `data_type` is ui2, ui4, boolean or string.
 
+    `allowed` are its values if it is an enum, `bounds` the (least, most) of a number that has such.
     `value(context)` returns what it is now, for QueryStateVariable and events; None for the variables that only
     stand for the type of an argument.
     """
 
-    def __init__(self, name, data_type, value=None, is_evented=False, allowed=()):
+    def __init__(self, name, data_type, value=None, is_evented=False, allowed=(), bounds=()):
         self.name = name
         self.data_type = data_type
         self.value = value
         self.is_evented = is_evented
         self.allowed = allowed
+        self.bounds = bounds
 
 
 class Action:
@@ -64,11 +66,13 @@ class Context:
     """What an action may know of its call.
 
     The `gateway`, the `caller`'s address as text, `now` in seconds, and the `version` (1 or 2) of the device that was
-    called: WANIPConnection:2 has other rules for leases and other error codes.
+    called: WANIPConnection:2 has other rules for leases and other error codes. Unless `shows_leases`, a mapping's
+    lease is reported as without end.
     """
 
-    def __init__(self, gateway, caller, now, version):
+    def __init__(self, gateway, caller, now, version, shows_leases=True):
         self.gateway = gateway
         self.caller = caller
         self.now = now
         self.version = version
+        self.shows_leases = shows_leases

@@ -10,11 +10,11 @@ from . import Action, Service, Variable
 
 def connection_status(context):
     """Return the state variable ConnectionStatus: 2.2.3."""
-    return "Connected" if context.gateway.wan.address else "Disconnected"
+    return "Connected" if context.gateway.wan.is_connected else "Disconnected"
 
 
 def external_ip_address(context):
-    """Return the state variable ExternalIPAddress: 2.2.17; empty while there is none."""
+    """Return the state variable ExternalIPAddress: 2.2.17; empty while there is none that is of use."""
     return context.gateway.wan.address or ""
 
 
@@ -28,11 +28,17 @@ def number_of_entries(context):
     return len(context.gateway.table)
 
 
-def set_connection_type(context, arguments):
-    """Take the type that the connection has; refuse another: 2.4.1; 402, 703 (v2: 731). The LAN cannot change it."""
-    if arguments[0] != "IP_Routed":
-        raise UPnPError(402 if arguments[0] not in _CONNECTION_TYPES else 703 if context.version == 1 else 731)
-    return ()
+def set_connection_type(types):
+    """Return the action that takes the type that the connection has, and refuses the others of `types`.
+
+    2.4.1; 402, 703 (v2: 731). The LAN cannot change it.
+    """
+    def action(context, arguments):
+        if arguments[0] != "IP_Routed":
+            raise UPnPError(402 if arguments[0] not in types else 703 if context.version == 1 else 731)
+        return ()
+
+    return action
 
 
 def get_connection_type_info(context, arguments):
@@ -42,7 +48,7 @@ def get_connection_type_info(context, arguments):
 
 def request_connection(context, arguments):
     """Nothing to do on a line that is up: 2.4.3; 704 while it is down, which the LAN cannot change."""
-    if not context.gateway.wan.address:
+    if not context.gateway.wan.is_connected:
         raise UPnPError(704)
     return ()
 
@@ -68,7 +74,7 @@ def get_external_ip_address(context, arguments):
 
 
 def add_port_mapping(context, arguments):
-    """Open a port or renew a mapping: 2.4.17; 402, 501, 606, 716, 718, 728."""
+    """Open a port or renew a mapping: 2.4.17; 402, 501, 606, 716, 718, 728, 729, 732 (see errors for version 1)."""
     if arguments[1] == 0:
         raise UPnPError(716)
     add_mapping(context, arguments, arguments[1])
@@ -79,9 +85,9 @@ def add_mapping(context, arguments, external_port):
     """Open `external_port` with the other arguments of AddPortMapping; also AddAnyPortMapping's (v2 2.5.20)."""
     _, _, protocol, internal_port, internal_client, enabled, description, lease_duration = arguments
     if internal_port == 0:
-        raise UPnPError(402)
-    if context.version == 2 and lease_duration == 0:
-        lease_duration = MAX_LEASE  # v2 2.3.26: zero stands for the longest
+        raise UPnPError(732)
+    if context.version == 2:
+        lease_duration = min(lease_duration or MAX_LEASE, MAX_LEASE)  # v2 2.3.16: zero stands for the longest
     context.gateway.add(context.caller, context.now, remote_host(context, arguments), external_port, protocol,
                         internal_port, internal_client or context.caller, enabled, description, lease_duration)
 
@@ -96,7 +102,7 @@ def delete_port_mapping(context, arguments):
 def get_generic_port_mapping_entry(context, arguments):
     """Return the mapping at an index: 2.4.13; 402, 713 behind the last."""
     mapping = context.gateway.table.at(arguments[0])
-    return (mapping.remote_host, mapping.external_port, mapping.protocol) + details(mapping, context.now)
+    return (mapping.remote_host, mapping.external_port, mapping.protocol) + _details(context, mapping)
 
 
 def get_specific_port_mapping_entry(context, arguments):
@@ -104,7 +110,7 @@ def get_specific_port_mapping_entry(context, arguments):
     mapping = context.gateway.table.find(remote_host(context, arguments), arguments[1], arguments[2])
     if mapping is None:
         raise UPnPError(714)
-    return details(mapping, context.now)
+    return _details(context, mapping)
 
 
 def remote_host(context, arguments):
@@ -112,10 +118,10 @@ def remote_host(context, arguments):
     return "" if arguments[0] == context.gateway.wan.address else arguments[0]
 
 
-def details(mapping, now):
+def _details(context, mapping):
     """Return a mapping's values in the order of DETAILS."""
     return (mapping.internal_port, mapping.internal_client, mapping.enabled, mapping.description,
-            mapping.remaining(now))
+            mapping.remaining(context.now) if context.shows_leases else 0)
 
 
 IDENTITY = (
@@ -132,9 +138,21 @@ DETAILS = (
 )
 _CONNECTION_TYPES = ("Unconfigured", "IP_Routed", "IP_Bridged")
 
+
+def replaced(variables, *others):
+    """Return the variables with `others` in the places of those of the same names."""
+    names = [other.name for other in others]
+    return tuple([others[names.index(one.name)] if one.name in names else one for one in variables])
+
+
+def possible_connection_types(types):
+    """Return the state variable of that name: 2.2.2."""
+    return Variable("PossibleConnectionTypes", "string", lambda context: "IP_Routed", True, types)
+
+
 VARIABLES = (
     Variable("ConnectionType", "string", lambda context: "IP_Routed"),
-    Variable("PossibleConnectionTypes", "string", lambda context: "IP_Routed", True, _CONNECTION_TYPES),
+    possible_connection_types(_CONNECTION_TYPES),
     Variable("ConnectionStatus", "string", connection_status, True,
              ("Unconfigured", "Connecting", "Connected", "PendingDisconnect", "Disconnecting", "Disconnected")),
     Variable("Uptime", "ui4", uptime),
@@ -153,8 +171,14 @@ VARIABLES = (
     Variable("PortMappingDescription", "string"),
 )
 
-ACTIONS = (
-    Action("SetConnectionType", set_connection_type, (("NewConnectionType", "ConnectionType"),)),
+
+def actions(types):
+    """Return the actions of a connection that has one of `types`."""
+    return (Action("SetConnectionType", set_connection_type(types), (("NewConnectionType", "ConnectionType"),)),
+            ) + _ACTIONS
+
+
+_ACTIONS = (
     Action("GetConnectionTypeInfo", get_connection_type_info, (), (
         ("NewConnectionType", "ConnectionType"),
         ("NewPossibleConnectionTypes", "PossibleConnectionTypes"))),
@@ -174,5 +198,7 @@ ACTIONS = (
     Action("DeletePortMapping", delete_port_mapping, IDENTITY),
     Action("GetExternalIPAddress", get_external_ip_address, (), (("NewExternalIPAddress", "ExternalIPAddress"),)),
 )
+
+ACTIONS = actions(_CONNECTION_TYPES)
 
 SERVICE = Service("WANIPConnection:1", "WANIPConn1", VARIABLES, ACTIONS)

@@ -1,13 +1,14 @@
 """WANIPConnection:2: version 1 and the actions on several mappings (section numbers are that document's)."""
 
 from ..errors import UPnPError
+from ..gateway import MAX_LEASE
 from ..xml import Document, escape
 from . import Action, Service, Variable, wan_ip
 
 _LOWEST_ANY = 1024  # where the search for a free port begins anew behind 65535
 _MOST_LISTED = 300  # mappings in one listing: each takes about 450 bytes of an answer that must fit the heap
 
-# 2.3.27: the schema's own names
+# 2.3.25: the schema's own names
 _LIST_HEAD = ('<?xml version="1.0"?>\n<p:PortMappingList xmlns:p="urn:schemas-upnp-org:gw:WANIPConnection" '
               'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
               'xsi:schemaLocation="urn:schemas-upnp-org:gw:WANIPConnection '
@@ -20,13 +21,16 @@ _LIST_ENTRY = ("<p:PortMappingEntry><p:NewRemoteHost>%s</p:NewRemoteHost><p:NewE
 
 
 def add_any_port_mapping(context, arguments):
-    """Return (NewReservedPort,): the port that was asked for, or the next that is free: 2.5.20; 402, 501, 606, 728."""
+    """Return (NewReservedPort,): the port that was asked for, or the next that is free: 2.5.17; 402, 501, 606, 728, 732.
+
+    The wildcard 0 asks for any.
+    """
     asked, protocol, client = arguments[1], arguments[2], arguments[4] or context.caller
-    table = context.gateway.table
+    gateway = context.gateway
     port = asked or _LOWEST_ANY
     while True:  # the table holds far fewer mappings than there are ports
-        owner = table.owner(port, protocol)
-        if owner is None or (owner == client and port == asked):
+        owner = gateway.table.owner(port, protocol)
+        if owner == client and port == asked or owner is None and not gateway.wan.has_service(protocol, port):
             wan_ip.add_mapping(context, arguments, port)
             return (port,)
         port = port + 1 if port < 65535 else _LOWEST_ANY
@@ -35,7 +39,7 @@ def add_any_port_mapping(context, arguments):
 def delete_port_mapping_range(context, arguments):
     """Close the caller's ports in a range: 2.5.19; 402, 501, 606, 730, 733.
 
-    NewManage asks for other hosts' ports too; nobody is authorised for that (2.5.19.4), so it changes nothing.
+    NewManage asks for other hosts' ports too; nobody is authorised for that (2.5.19.2), so it changes nothing.
     """
     found = _in_range(context, arguments)
     if not found:
@@ -52,7 +56,9 @@ def delete_port_mapping_range(context, arguments):
 def get_list_of_port_mappings(context, arguments):
     """Return (NewPortListing,): 2.5.21; 402, 730, 733. NewNumberOfPorts 0 stands for all."""
     most = min(arguments[4] or _MOST_LISTED, _MOST_LISTED)
-    found = _in_range(context, arguments)[:most]
+    is_managing = arguments[3]  # else the caller's own are meant
+    found = [mapping for mapping in _in_range(context, arguments)
+             if is_managing or mapping.internal_client == context.caller][:most]
     if not found:
         raise UPnPError(730)
     parts = [_LIST_HEAD]
@@ -81,8 +87,10 @@ _RANGE = (
 
 SERVICE = Service(
     "WANIPConnection:2", "WANIPConn1",
-    wan_ip.VARIABLES + (
-        Variable("SystemUpdateID", "ui4", lambda context: context.gateway.table.update_id, True),  # 2.3.25
+    wan_ip.replaced(
+        wan_ip.VARIABLES, Variable("PortMappingLeaseDuration", "ui4", bounds=(0, MAX_LEASE)),
+        Variable("InternalPort", "ui2", bounds=(1, 65535))) + (
+        Variable("SystemUpdateID", "ui4", lambda context: context.gateway.table.update_id, True),  # 2.3.23
         Variable("A_ARG_TYPE_Manage", "boolean"),
         Variable("A_ARG_TYPE_PortListing", "string"),
     ),

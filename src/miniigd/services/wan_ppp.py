@@ -3,6 +3,11 @@
 from . import Action, Service, Variable, wan_ip
 
 
+# 2.2.2
+_CONNECTION_TYPES = ("Unconfigured", "IP_Routed", "DHCP_Spoofed", "PPPoE_Bridged", "PPTP_Relay", "L2TP_Relay",
+                     "PPPoE_Relay")
+
+
 def get_link_layer_max_bit_rates(context, arguments):
     """Return (UpstreamMaxBitRate, DownstreamMaxBitRate) in bit/s: 2.4.7."""
     wan = context.gateway.wan
@@ -11,11 +16,11 @@ def get_link_layer_max_bit_rates(context, arguments):
 
 SERVICE = Service(
     "WANPPPConnection:1", "WANPPPConn1",
-    wan_ip.VARIABLES + (
+    wan_ip.replaced(wan_ip.VARIABLES, wan_ip.possible_connection_types(_CONNECTION_TYPES)) + (
         Variable("UpstreamMaxBitRate", "ui4", lambda context: context.gateway.wan.upstream_bit_rate),
         Variable("DownstreamMaxBitRate", "ui4", lambda context: context.gateway.wan.downstream_bit_rate),
     ),
-    wan_ip.ACTIONS + (
+    wan_ip.actions(_CONNECTION_TYPES) + (
         Action("GetLinkLayerMaxBitRates", get_link_layer_max_bit_rates, (), (
             ("NewUpstreamMaxBitRate", "UpstreamMaxBitRate"),
             ("NewDownstreamMaxBitRate", "DownstreamMaxBitRate"))),
