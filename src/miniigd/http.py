@@ -85,7 +85,9 @@ class RequestReader:
         request, self._request = self._request, None
         self.wants_continue = False
         self._skip_empty_lines()
-        request.is_persistent = _is_persistent(request, len(self._buffer) > 0)
+        # What follows is a request only if it begins like one: some clients count characters for bytes, and what is
+        # left over then is the end of their document.
+        request.is_persistent = _is_persistent(request, bytes(self._buffer[:1]).isupper())
         return request
 
     def _take(self, length):

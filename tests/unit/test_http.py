@@ -180,6 +180,8 @@ PERSISTENCE = (
     (b"", b"", False), (b"Connection: keep-alive\r\n", b"", True), (b"connection:Keep-Alive, x\r\n", b"", True),
     (b"Connection: close\r\n", b"", False), (b"", b"GET", True), (b"Connection: Close\r\n", b"GET", False),
     (b"", b"\r\n", False),
+    # the end of a document whose client counted characters for bytes: no request
+    (b"", b"pe>", False), (b"", b">", False), (b"", b"\xc3\xa9", False), (b"Connection: keep-alive\r\n", b"e>", True),
 )
 
 
