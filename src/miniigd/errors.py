@@ -14,7 +14,6 @@ TEXTS = {
     704: "ConnectionSetupFailed",
     713: "SpecifiedArrayIndexInvalid",
     714: "NoSuchEntryInArray",
-    715: "WildCardNotPermittedInSrcIP",
     716: "WildCardNotPermittedInExtPort",
     718: "ConflictInMappingEntry",
     720: "InvalidDeviceUUID",

@@ -334,8 +334,8 @@ def _identity(port, protocol=b"TCP"):
     return (b"<NewRemoteHost/><NewExternalPort>%s</NewExternalPort><NewProtocol>%s</NewProtocol>" % (port, protocol))
 
 
-def _mapping(port, client=b"", internal_port=b"8001", lease=b"3600", description=b"web"):
-    return _identity(port) + (
+def _mapping(port, client=b"", internal_port=b"8001", lease=b"3600", description=b"web", protocol=b"TCP"):
+    return _identity(port, protocol) + (
         b"<NewInternalPort>%s</NewInternalPort><NewInternalClient>%s</NewInternalClient><NewEnabled>1</NewEnabled>"
         b"<NewPortMappingDescription>%s</NewPortMappingDescription><NewLeaseDuration>%s</NewLeaseDuration>"
         % (internal_port, client, description, lease))
@@ -365,6 +365,7 @@ REFUSALS = (
     (b"AddPortMapping", _mapping(b"8002", client=b"192.168.1.3"), 718, 606),
     (b"AddPortMapping", _mapping(b"1023"), 718, 606),
     (b"AddPortMapping", _mapping(b"8002", internal_port=b"22"), 718, 606),
+    (b"AddPortMapping", _mapping(b"8002", protocol=b"SCTP"), 402, 601),
     (b"AddPortMapping", _mapping(b"0"), 716, 716),
     (b"AddPortMapping", _mapping(b"*"), 716, 716),
     (b"AddPortMapping", _mapping(b"9000"), 718, 718),
@@ -388,8 +389,10 @@ REFUSALS = (
     (b"AddAnyPortMapping", _mapping(b"8002", internal_port=b"0"), 401, 732),
     (b"AddAnyPortMapping", _mapping(b"8002", client=b"192.168.1.3"), 401, 606),
     (b"AddAnyPortMapping", _mapping(b"1023"), 401, 606),
+    (b"AddAnyPortMapping", _mapping(b"8002", protocol=b""), 401, 601),
     (b"DeletePortMappingRange", b"", 401, 402),
     (b"DeletePortMappingRange", _range(b"9000", b"9000"), 401, 606),
+    (b"DeletePortMappingRange", _range(b"8000", b"8000", b"TCP,UDP"), 401, 601),
     (b"DeletePortMappingRange", _range(b"8001", b"8999"), 401, 730),
     (b"DeletePortMappingRange", _range(b"0", b"65535", b"UDP"), 401, 730),
     (b"DeletePortMappingRange", _range(b"8001", b"8000"), 401, 733),
