@@ -47,7 +47,7 @@ class Gateway:
         try:
             self.table.commit(mapping, replaced)
         except MemoryError:
-            self._change_firewall(now, self._project_remove, mapping)
+            self._change_firewall(now, self._project_remove, [mapping])
             raise
         log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, seconds, description))
 
@@ -55,11 +55,12 @@ class Gateway:
         if mapping.enabled:
             self.firewall.add(mapping, replaced, seconds)
         elif replaced is not None and replaced.enabled:
-            self.firewall.remove(replaced)
+            self.firewall.remove([replaced])
 
-    def _project_remove(self, mapping):
-        if mapping.enabled:
-            self.firewall.remove(mapping)
+    def _project_remove(self, mappings):
+        opened = [mapping for mapping in mappings if mapping.enabled]
+        if opened:
+            self.firewall.remove(opened)
 
     def _change_firewall(self, now, change, *arguments):
         """Do change(*arguments), and 501 if the firewall refuses.
@@ -83,28 +84,46 @@ class Gateway:
         mapping = self.table.find(remote_host, external_port, protocol)
         if mapping is None:
             raise UPnPError(714)
+        self.delete_all(caller, now, [mapping])
+
+    def delete_all(self, caller, now, mappings):
+        """Close mappings (PortMapping) of `caller`, in one change of the firewall; UPnPError 606 or 501."""
+        for mapping in mappings:
+            self._check_owner(caller, mapping)
+        try:
+            self._close(mappings, now)
+        except UPnPError as refusal:
+            log.warning("refused to close %s for %s: %s" % (mappings[0], caller, refusal.reason))
+            raise
+        for mapping in mappings:
+            log.info("closed %s: deleted by %s" % (mapping, caller))
+
+    def _check_owner(self, caller, mapping):
         try:
             check_owner(caller, mapping)
-            self._close(mapping, now)
         except UPnPError as refusal:
             log.warning("refused to close %s for %s: %s" % (mapping, caller, refusal.reason))
             raise
-        log.info("closed %s: deleted by %s" % (mapping, caller))
 
-    def _close(self, mapping, now):
-        self._change_firewall(now, self._project_remove, mapping)
-        self.table.remove(mapping)
+    def _close(self, mappings, now):
+        self._change_firewall(now, self._project_remove, mappings)
+        for mapping in mappings:
+            self.table.remove(mapping)
 
     def expire(self, now):
         """Close what has ended, not too many at once; return the second at which to look again, or None."""
-        for mapping in self.table.expired(now, _EXPIRE_AT_ONCE):
+        ended = self.table.expired(now, _EXPIRE_AT_ONCE)
+        if ended:
+            trouble = ""
             try:
-                self._close(mapping, now)
-                log.info("closed %s: its lease ended" % mapping)
+                self._close(ended, now)
             except UPnPError as error:
                 # The kernel closes the hole by itself; what is left is a rule that leads nowhere.
-                self.table.remove(mapping)
-                log.error("closed %s: its lease ended, but %s" % (mapping, error.reason))
+                trouble = ", but " + error.reason
+                for mapping in ended:
+                    self.table.remove(mapping)
+            for mapping in ended:
+                (log.error if trouble else log.info)("closed %s: its lease ended%s" % (mapping, trouble))
         return self.table.next_expiry
 
     def sync(self, now):

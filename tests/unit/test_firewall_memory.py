@@ -19,9 +19,9 @@ def test_open_replace_and_close():
     assert firewall.open_mappings == [(first, 60), (second, 30)]
     firewall.add(third, first, 90)
     assert firewall.open_mappings == [(third, 90), (second, 30)]
-    firewall.remove(third)
+    firewall.remove([third])
     assert firewall.open_mappings == [(second, 30)]
-    firewall.remove(third)
+    firewall.remove([third])
     assert firewall.open_mappings == [(second, 30)]
     firewall.close()
     assert firewall.open_mappings == []
@@ -50,8 +50,8 @@ def test_a_failure_changes_nothing():
     firewall.add(mapping, None, 60)
     firewall.failure = FirewallError("told to", 12)
     for change in (lambda: firewall.add(_mapping(8001), None, 60), lambda: firewall.add(_mapping(8000), mapping, 90),
-                   lambda: firewall.remove(mapping), lambda: firewall.sync([], 100)):
+                   lambda: firewall.remove([mapping]), lambda: firewall.sync([], 100)):
         assert raised(FirewallError, change) is firewall.failure
         assert firewall.open_mappings == [(mapping, 60)]
     firewall.failure = None
-    firewall.remove(mapping)
+    firewall.remove([mapping])

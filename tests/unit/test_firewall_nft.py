@@ -92,7 +92,7 @@ def test_a_table_of_our_own_where_there_is_no_firewall4():
     assert mapping.handle is not None
     firewall.add(_mapping(), mapping, 60)
     assert kernel.kinds() == [BEGIN, DELSETELEM, NEWSETELEM, END]
-    firewall.remove(mapping)
+    firewall.remove([mapping])
     assert kernel.kinds() == [BEGIN, DELSETELEM, END]
     assert mapping.handle is None
 
@@ -111,7 +111,7 @@ def test_before_it_could_be_opened_every_change_is_refused():
     raised(FirewallError, firewall.open, _Wan())
     count = len(kernel.sent)
     raised(FirewallError, firewall.add, _mapping(), None, 60)
-    raised(FirewallError, firewall.remove, _mapping())
+    raised(FirewallError, firewall.remove, [_mapping()])
     raised(FirewallError, firewall.sync, [], 100)
     firewall.close()
     assert len(kernel.sent) == count
@@ -156,7 +156,7 @@ def test_batches_differ_in_the_mapping_only():
                 assert part in rule
             mapping = _mapping(port, protocol, "", client, internal_port)
             mapping.handle = struct.pack(">Q", port)
-            firewall.remove(mapping)
+            firewall.remove([mapping])
             assert kernel.sent[-1][1][4][3] == struct.pack(">Q", port)
             assert _key(kernel.sent[-1][2]) == key
 
@@ -168,7 +168,7 @@ def test_a_mapping_with_a_remote_host():
     assert kernel.kinds() == [BEGIN, NEWRULE, NEWSETELEM, END]
     assert kernel.sent[-1][2][4][2] == b"upnp_open_from\0"
     assert mapping.handle == struct.pack(">Q", 42)
-    firewall.remove(mapping)
+    firewall.remove([mapping])
     assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, END]
     assert _key(kernel.sent[-1][2])[:4] == b"\x0b\0\0\1"
 
@@ -201,7 +201,7 @@ def test_a_refusal_of_the_kernel_is_a_firewall_error():
     assert mapping.handle is None
     firewall.add(replaced, None, 60)
     handle = replaced.handle
-    for function, arguments in ((firewall.add, (mapping, replaced, 60)), (firewall.remove, (replaced,)),
+    for function, arguments in ((firewall.add, (mapping, replaced, 60)), (firewall.remove, ([replaced],)),
                                 (firewall.sync, ([replaced], 100)), (firewall.close, ())):
         kernel.failures = [errno.EBUSY]
         assert raised(FirewallError, function, *arguments).args[1] == errno.EBUSY
@@ -216,13 +216,13 @@ def test_rule_and_element_go_together_or_not_at_all():
         handle = mapping.handle
         kernel.sent = []
         kernel.failures = [errno.ENOENT]  # somebody else was here
-        assert raised(FirewallError, firewall.remove, mapping).is_absence
+        assert raised(FirewallError, firewall.remove, [mapping]).is_absence
         assert [[one[0] for one in sent][1:-1] for sent in kernel.sent] == [[DELRULE, DELSETELEM]]
         assert mapping.handle == handle
-        firewall.remove(mapping)
+        firewall.remove([mapping])
         assert mapping.handle is None
     kernel.failures = [errno.EPERM]
-    assert not raised(FirewallError, firewall.remove, mapping).is_absence
+    assert not raised(FirewallError, firewall.remove, [mapping]).is_absence
 
 
 def test_sync_is_one_batch_with_a_flush_in_front():
@@ -270,3 +270,20 @@ def test_close_empties_chain_and_sets():
     firewall.close()
     assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM, END]
     assert 3 not in kernel.sent[-1][1][4]
+
+
+def test_several_mappings_close_in_one_batch_each_64():
+    firewall, kernel = _opened()
+    mappings = [_mapping(9000 + index) for index in range(70)] + [_mapping(8000, remote_host="11.0.0.1")]
+    for mapping in mappings:
+        firewall.add(mapping, None, 60)
+    kernel.sent = []
+    firewall.remove(mappings)
+    assert [len(sent) for sent in kernel.sent] == [2 + 2 * 64, 2 + 2 * 7]
+    assert [one[0] for one in kernel.sent[1]][:4] == [BEGIN, DELRULE, DELSETELEM, DELRULE]
+    assert [mapping.handle for mapping in mappings] == [None] * 71
+    kernel.failures = [errno.ENOENT]
+    for mapping in mappings[:2]:
+        mapping.handle = b"12345678"
+    raised(FirewallError, firewall.remove, mappings[:2])
+    assert [mapping.handle for mapping in mappings[:2]] == [b"12345678"] * 2

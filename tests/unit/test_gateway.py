@@ -180,6 +180,23 @@ def test_a_port_is_closed_by_its_owner_only():
     assert _code(gateway.delete, HOST, 100, "", 8000, "TCP") == 714
 
 
+def test_several_ports_are_closed_together_or_not_at_all():
+    gateway = _gateway()
+    for port in (8000, 8001, 8002):
+        _add(gateway, external_port=port)
+    _add(gateway, external_port=9000, caller=OTHER, client=OTHER)
+    before = _state(gateway)
+    mappings = list(gateway.table)
+    assert _code(gateway.delete_all, HOST, 100, mappings) == 606
+    assert _state(gateway) == before
+    gateway.firewall.failure = FirewallError("told to", 12)
+    assert _code(gateway.delete_all, HOST, 100, mappings[:3]) == 501
+    gateway.firewall.failure = None
+    assert _state(gateway) == before
+    assert _code(gateway.delete_all, HOST, 100, mappings[:3]) is None
+    assert list(gateway.table) == mappings[3:]
+
+
 def test_what_is_closed_can_be_opened_by_another():
     gateway = _gateway()
     _add(gateway)

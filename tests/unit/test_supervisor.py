@@ -80,8 +80,8 @@ class _Firewall:
     def add(self, mapping, replaced, seconds):
         self._call("add", mapping.external_port)
 
-    def remove(self, mapping):
-        self._call("remove", mapping.external_port)
+    def remove(self, mappings):
+        self._call("remove", *[mapping.external_port for mapping in mappings])
 
     def sync(self, mappings, now):
         self._call("sync", [mapping.external_port for mapping in mappings])

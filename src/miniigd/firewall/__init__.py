@@ -3,7 +3,7 @@
     open(wan)                            make sure that mappings can be made; `wan` gives the interface's index
     add(mapping, replaced, seconds)      open for so long, in the place of `replaced` (a PortMapping or None); the
                                          kernel closes it by itself at most two seconds after that time
-    remove(mapping)                      close
+    remove(mappings)                     close these, in one change where the kernel takes so many at once
     sync(mappings, now)                  hold exactly these, in this order, whatever was there before
     close()                              remove everything
 

@@ -20,10 +20,10 @@ class MemoryFirewall:
                 return
         self.open_mappings.append((mapping, seconds))
 
-    def remove(self, mapping):
+    def remove(self, mappings):
         """See miniigd.firewall."""
         self._fail()
-        self.open_mappings = [entry for entry in self.open_mappings if entry[0] is not mapping]
+        self.open_mappings = [entry for entry in self.open_mappings if entry[0] not in mappings]
 
     def sync(self, mappings, now):
         """See miniigd.firewall."""

@@ -18,6 +18,7 @@ from . import nft_fw4, nft_table
 from .nft_messages import NEWRULE, PROTOCOL, RULE_HANDLE, begin_batch, end_batch
 
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
+_REMOVE_BATCH = const(64)  # mappings in one batch that closes them: about 14 KB
 _LAST = const(2)  # sequence number of the message whose acknowledgement ends a transaction
 _MODEL_SECONDS = const(305419)  # the lease that a template is built with
 _GRACE = const(2)  # seconds that the kernel waits longer than we do: what ends by our hand is still there then
@@ -88,18 +89,22 @@ class NftFirewall:
         handles = self._transact(data, True)
         mapping.handle = handles[0] if handles else _IN_KERNEL
 
-    def remove(self, mapping):
+    def remove(self, mappings):
         """See miniigd.firewall."""
         self._check_open()
         # Never the rule alone: after a restart of firewall4 its handle may be another mapping's. Both, or neither.
-        if mapping.remote_host:
+        if len(mappings) == 1 and not mappings[0].remote_host:
+            self._transact(self._template(False, mappings[0].protocol).patch(mappings[0], 0), True)
+            mappings[0].handle = None
+            return
+        for start in range(0, len(mappings), _REMOVE_BATCH):
+            some = mappings[start:start + _REMOVE_BATCH]
             batch = _begin()
-            self._append_deletions(batch, mapping)
-            data = _finish(batch)
-        else:
-            data = self._template(False, mapping.protocol).patch(mapping, 0)
-        self._transact(data, True)
-        mapping.handle = None
+            for mapping in some:
+                self._append_deletions(batch, mapping)
+            self._transact(_finish(batch), True)
+            for mapping in some:
+                mapping.handle = None
 
     def _append_deletions(self, batch, mapping):
         for deletion in self._layout.DELETIONS:

@@ -47,9 +47,7 @@ def delete_port_mapping_range(context, arguments):
     own = [mapping for mapping in found if mapping.internal_client == context.caller]
     if not own:
         raise UPnPError(606, "the ports belong to others")
-    for mapping in own:
-        context.gateway.delete(context.caller, context.now, mapping.remote_host, mapping.external_port,
-                               mapping.protocol)
+    context.gateway.delete_all(context.caller, context.now, own)
     return ()
 
 
