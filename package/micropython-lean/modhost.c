@@ -5,12 +5,16 @@
 //     host.SIGTERM ...          the numbers of those four signals here
 //     host.monotonic_ms()       milliseconds since the machine started; never wraps, never jumps
 //     host.wall_seconds()       seconds since 1970, on the clock that jumps
+//     host.rename(from, to)     rename(2); raises OSError
+//     host.file_mark(path)      (inode, bytes, second of the last change) of a file, None where there is none
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +68,28 @@ static mp_obj_t host_wall_seconds(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_wall_seconds_obj, host_wall_seconds);
 
+static mp_obj_t host_rename(mp_obj_t from, mp_obj_t to) {
+    if (rename(mp_obj_str_get_str(from), mp_obj_str_get_str(to)) < 0) {
+        mp_raise_OSError(errno);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_rename_obj, host_rename);
+
+static mp_obj_t host_file_mark(mp_obj_t path) {
+    struct stat found;
+    if (stat(mp_obj_str_get_str(path), &found) < 0) {
+        return mp_const_none;
+    }
+    mp_obj_t items[3] = {
+        mp_obj_new_int_from_ull(found.st_ino),
+        mp_obj_new_int_from_ll(found.st_size),
+        mp_obj_new_int_from_ll(found.st_mtime),
+    };
+    return mp_obj_new_tuple(3, items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(host_file_mark_obj, host_file_mark);
+
 static mp_obj_t host_shutdown(mp_obj_t fd, mp_obj_t how) {
     int result;
     MP_HAL_RETRY_SYSCALL(result, shutdown(mp_obj_get_int(fd), mp_obj_get_int(how)), mp_raise_OSError(err));
@@ -77,6 +103,8 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_read_signal), MP_ROM_PTR(&host_read_signal_obj) },
     { MP_ROM_QSTR(MP_QSTR_monotonic_ms), MP_ROM_PTR(&host_monotonic_ms_obj) },
     { MP_ROM_QSTR(MP_QSTR_wall_seconds), MP_ROM_PTR(&host_wall_seconds_obj) },
+    { MP_ROM_QSTR(MP_QSTR_rename), MP_ROM_PTR(&host_rename_obj) },
+    { MP_ROM_QSTR(MP_QSTR_file_mark), MP_ROM_PTR(&host_file_mark_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },

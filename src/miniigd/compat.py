@@ -30,6 +30,8 @@ if host:
 
     monotonic_ms = host.monotonic_ms
     wall_seconds = host.wall_seconds
+    rename = host.rename
+    file_mark = host.file_mark
     SIGHUP, SIGINT, SIGTERM, SIGUSR1 = host.SIGHUP, host.SIGINT, host.SIGTERM, host.SIGUSR1
     signal_fd = host.signal_fd
     read_signal = host.read_signal
@@ -60,6 +62,7 @@ else:
     import signal
     import time
     import traceback
+    from os import replace as rename  # put a file in the place of another, as a whole
     from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
     _signal_pipe = None
@@ -75,6 +78,14 @@ else:
     def wall_seconds():
         """Return the seconds since 1970 on the clock that people read: wrong until somebody sets it, and it jumps."""
         return int(time.time())
+
+    def file_mark(path):
+        """Return what tells a file from what is there later: (inode, bytes, second of its last change); None: no file."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, int(found.st_mtime)
 
     def signal_fd():
         """Return a descriptor that is readable once SIGTERM, SIGINT, SIGHUP or SIGUSR1 came."""

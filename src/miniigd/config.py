@@ -31,6 +31,7 @@ _OPTIONS = {
     "external_ip": ("external_ip", "", None, None),
     "max_lease_duration": ("max_lease_duration", 604800, 120, 31536000),
     "uuid": ("uuid", "", None, None),
+    "upnp_lease_file": ("lease_path", "/var/run/miniupnpd.leases", None, None),
     "upload": ("upstream_kbyte", 0, 0, 4000000),
     "download": ("downstream_kbyte", 0, 0, 4000000),
 }
@@ -99,10 +100,16 @@ def is_address(text):
     return True
 
 
+def is_path(text):
+    """True for the path of a file."""
+    return text.startswith("/") and not text.endswith("/")
+
+
 # UCI option -> (is it right?, what it should be and what is used instead)
 _TEXTS = {
     "uuid": (is_uuid, "a UUID; using one made from the LAN device's address"),
     "external_ip": (is_address, "an IPv4 address; using the WAN device's"),
+    "upnp_lease_file": (is_path, "the path of a file; using /var/run/miniupnpd.leases"),
 }
 
 

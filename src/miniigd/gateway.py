@@ -20,11 +20,12 @@ _EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest
 class Gateway:
     """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`."""
 
-    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE):
+    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None):
         self.table = table
         self.firewall = firewall
         self.wan = wan
         self._max_lease = max_lease
+        self._leases = leases  # LeaseFile, or None
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
             description, lease_duration):
@@ -40,7 +41,10 @@ class Gateway:
                 raise UPnPError(501, self.wan.refusal)
             if replaced is None and self.wan.has_service(protocol, external_port):
                 raise UPnPError(729, "the router itself serves that port")
-            self._change_firewall(now, self._project_add, mapping, replaced, seconds)
+            before = None
+            if replaced is None or not replaced.enabled:
+                before = self.table.successor(mapping, replaced)
+            self._change_firewall(now, self._project_add, mapping, replaced, seconds, before)
         except UPnPError as refusal:
             log.warning("refused %s to %s: %s" % (mapping, caller, refusal.reason))
             raise
@@ -49,11 +53,16 @@ class Gateway:
         except MemoryError:
             self._change_firewall(now, self._project_remove, [mapping])
             raise
+        if self._leases is not None:
+            if replaced is None and mapping.enabled and self.table.is_last(mapping):
+                self._leases.append(mapping, now)
+            else:
+                self._leases.mark_changed()
         log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, seconds, description))
 
-    def _project_add(self, mapping, replaced, seconds):
+    def _project_add(self, mapping, replaced, seconds, before):
         if mapping.enabled:
-            self.firewall.add(mapping, replaced, seconds)
+            self.firewall.add(mapping, replaced, seconds, before)
         elif replaced is not None and replaced.enabled:
             self.firewall.remove([replaced])
 
@@ -107,8 +116,13 @@ class Gateway:
 
     def _close(self, mappings, now):
         self._change_firewall(now, self._project_remove, mappings)
+        self._forget(mappings)
+
+    def _forget(self, mappings):
         for mapping in mappings:
             self.table.remove(mapping)
+        if self._leases is not None:
+            self._leases.mark_changed()
 
     def expire(self, now):
         """Close what has ended, not too many at once; return the second at which to look again, or None."""
@@ -120,11 +134,45 @@ class Gateway:
             except UPnPError as error:
                 # The kernel closes the hole by itself; what is left is a rule that leads nowhere.
                 trouble = ", but " + error.reason
-                for mapping in ended:
-                    self.table.remove(mapping)
+                self._forget(ended)
             for mapping in ended:
                 (log.error if trouble else log.info)("closed %s: its lease ended%s" % (mapping, trouble))
         return self.table.next_expiry
+
+    def restore(self, leases, now):
+        """Take over what was open before a restart (a list of leases.Lease); the firewall follows at the next `sync`."""
+        for lease in leases:
+            seconds = min(lease.remaining or self._max_lease, self._max_lease)
+            if seconds < 0:
+                continue  # it ended meanwhile
+            mapping = PortMapping(lease.remote_host, lease.external_port, lease.protocol, lease.internal_port,
+                                  lease.internal_client, True, lease.description,
+                                  seconds if lease.remaining else 0, now + seconds)
+            try:
+                check_add(lease.internal_client, mapping)
+                if self.table.plan(mapping) is not None:
+                    continue  # the same line again
+            except UPnPError as refusal:
+                log.warning("not opened again: %s: %s" % (mapping, refusal.reason))
+                continue
+            self.table.commit(mapping, None)
+            mapping.is_recorded = True
+        if self._leases is not None:
+            self._leases.mark_changed()
+
+    def keep_only(self, leases, now):
+        """Close what was in the lease file and is not among `leases`, what stands there now."""
+        kept = set([(lease.protocol, lease.external_port, lease.remote_host) for lease in leases])
+        missing = [mapping for mapping in self.table if mapping.is_recorded and mapping.enabled and (
+            mapping.protocol, mapping.external_port, mapping.remote_host) not in kept]
+        if missing:
+            try:
+                self._close(missing, now)
+            except UPnPError as error:
+                log.error("%s was taken out of the lease file, but %s" % (missing[0], error.reason))
+                return
+            for mapping in missing:
+                log.info("closed %s: taken out of the lease file" % mapping)
 
     def sync(self, now):
         """Make the firewall hold exactly the table's mappings; FirewallError."""

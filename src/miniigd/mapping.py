@@ -30,6 +30,7 @@ class PortMapping:
         self.lease_duration = lease_duration  # 0: the client set no end
         self.expires = expires
         self.handle = None  # the firewall's own name for its rule
+        self.is_recorded = False  # it is in the lease file
         self.sibling = None  # the next mapping of the same port, for another remote host
 
     def remaining(self, now):
@@ -41,7 +42,11 @@ class PortMapping:
 
 
 class MappingTable:
-    """All mappings, in the order in which they were made; a renewed one keeps its place."""
+    """All mappings, in the order in which they were made; a renewed one keeps its place.
+
+    One for a remote host stands in front of the one for any host of the same port: rules are in the table's order, and
+    the first that matches a packet counts.
+    """
 
     def __init__(self):
         self._mappings = []
@@ -91,13 +96,32 @@ class MappingTable:
                 raise UPnPError(728, "%s has enough" % mapping.internal_client)
         return replaced
 
+    def is_last(self, mapping):
+        """True when `mapping` stands at the end."""
+        return self._mappings[-1] is mapping
+
+    def successor(self, mapping, replaced):
+        """Return the enabled mapping in front of which `mapping`, as planned, has its place; None at the end."""
+        if replaced is None and not mapping.remote_host:
+            return None
+        for other in self._mappings[self._place(mapping, replaced):]:
+            if other.enabled and other is not replaced:
+                return other
+        return None
+
+    def _place(self, mapping, replaced):
+        if replaced is not None:
+            return self._mappings.index(replaced)
+        wider = self.find("", mapping.external_port, mapping.protocol) if mapping.remote_host else None
+        return len(self._mappings) if wider is None else self._mappings.index(wider)
+
     def commit(self, mapping, replaced):
         """Put `mapping` into the table, in the place of `replaced` where that is not None; whole, or not at all."""
         key = _key(mapping.external_port, mapping.protocol)
         if replaced is None:
             self._append(key, mapping)
         else:
-            self._mappings[self._mappings.index(replaced)] = mapping
+            self._mappings[self._place(mapping, replaced)] = mapping
             self._unlink(key, replaced)
             mapping.sibling = self._ports.get(key)
             self._ports[key] = mapping
@@ -109,13 +133,14 @@ class MappingTable:
         # Memory can run out at each of these: what was done is taken back then.
         client = mapping.internal_client
         count = self._counts.get(client)
-        self._mappings.append(mapping)
+        place = self._place(mapping, None)
+        self._mappings.insert(place, mapping)
         try:
             self._counts[client] = (count or 0) + 1
             mapping.sibling = self._ports.get(key)
             self._ports[key] = mapping
         except MemoryError:
-            self._mappings.pop()
+            self._mappings.pop(place)
             if count is None:
                 self._counts.pop(client, None)
             else:

@@ -10,6 +10,7 @@ from .errors import ConfigError, FirewallError
 from .gateway import Gateway
 from .interfaces import Interfaces
 from .lan import Lans
+from .leases import LeaseFile
 from .loop import Loop
 from .mapping import MappingTable
 from .net import NetlinkChannel
@@ -67,12 +68,14 @@ class Supervisor:
         self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device])
         self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
                         settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
+        self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
         self._gateway = Gateway(MappingTable(), _make_firewall(settings.firewall), self._wan,
-                                settings.max_lease_duration)
+                                settings.max_lease_duration, self._leases)
         self._wan_index = 0  # the one that the firewall's rules were made for
         self._lans = None  # Lans
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
+        self._settling = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
         self._reports = NetlinkChannel(interfaces.PROTOCOL, interfaces.GROUPS)
@@ -87,11 +90,17 @@ class Supervisor:
         self._loop.at_end_of_turn = self._end_turn
         self._reports.listen(self._loop, self._on_report)
         log.info("miniigd %s started" % VERSION)
+        if self._leases is not None:
+            self._gateway.restore(self._leases.read(), self._loop.now)
         self._project()
         self._open_lans()
         self._follow()
         gc.collect()
         self._loop.run()
+        if self._leases is not None and self._leases.is_pending:
+            # Where somebody, LuCI for one, changed the file and starts us anew to read it, that counts.
+            self._follow_leases()
+            self._leases.write(self._gateway.table, self._loop.now, self._loop.now_ms)
         self._lans.close()
         try:
             self._gateway.firewall.close()
@@ -153,7 +162,26 @@ class Supervisor:
     def _end_turn(self):
         """Do what follows from the changes of a turn of the loop."""
         self._arm_expiry()
+        if self._leases is not None:
+            self._settle()
         self._lans.look()
+
+    def _settle(self):
+        """Let the lease file follow the table, soon."""
+        loop, leases = self._loop, self._leases
+        wait_ms = leases.wait_ms(loop.now_ms)
+        if wait_ms == 0:
+            self._follow_leases()
+            leases.write(self._gateway.table, loop.now, loop.now_ms)
+            wait_ms = leases.wait_ms(loop.now_ms)
+        loop.cancel(self._settling)
+        # The turn that the timer makes is what is needed: at its end this is called again.
+        self._settling = None if wait_ms is None else loop.call_later(wait_ms, lambda: None)
+
+    def _follow_leases(self):
+        """A line that somebody took out of the lease file is a port that he wants closed."""
+        if self._leases.is_foreign():
+            self._gateway.keep_only(self._leases.read(), self._loop.now)
 
     def _arm_expiry(self):
         """Have a timer run when the next lease ends."""

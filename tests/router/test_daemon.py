@@ -112,7 +112,7 @@ def test_the_kernel_closes_the_hole_when_the_daemon_was_killed(client):
     wait_until_serving(client)
 
 
-def test_a_restart_leaves_nothing_open(client):
+def test_while_it_is_stopped_nothing_is_open(client):
     assert client.add()[0] == 200
     assert client.is_open()
     client.lab.router.check("/etc/init.d/miniupnpd stop")
@@ -120,6 +120,8 @@ def test_a_restart_leaves_nothing_open(client):
     assert not client.is_open()
     client.lab.router.check("/etc/init.d/miniupnpd start")
     wait_until_serving(client)
+    assert client.is_open()  # the lease goes on
+    assert client.delete()[0] == 200
     assert not client.is_open()
 
 
@@ -313,6 +315,15 @@ def group_member():
                     struct.pack("4s4s", socket.inet_aton(GROUP[0]), socket.inet_aton(LAN_HOST)))
     sock.settimeout(5)
     return sock
+
+
+def wait_for(client, condition):
+    """Wait until the condition holds, 10 seconds at most."""
+    for _ in range(50):
+        if condition():
+            return
+        client.lab.router.check("sleep 0.2")
+    raise AssertionError("it does not happen: " + client.log())
 
 
 def wait_until_serving(client):

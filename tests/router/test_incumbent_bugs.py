@@ -6,7 +6,7 @@ import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, WAN_HOST
 from test_attacks import with_argument
-from test_daemon import Client, fault, wait_until_serving
+from test_daemon import Client, fault, wait_for, wait_until_serving
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +159,3 @@ def test_a_private_address_is_served_where_that_is_allowed(client):
         router.check("ip addr flush dev eth1; ifup wan; sed -i '/ext_allow_private_ipv4/d' /etc/config/upnpd; "
                      "/etc/init.d/miniupnpd restart")
     wait_until_serving(client)
-
-
-def wait_for(client, condition):
-    """Wait until the condition holds, 10 seconds at most."""
-    for _ in range(50):
-        if condition():
-            return
-        client.lab.router.check("sleep 0.2")
-    raise AssertionError("it does not happen: " + client.log())

@@ -24,9 +24,9 @@ def _mapping(remote_host="", internal_port=8001, client="192.168.1.2", protocol=
     return mapping
 
 
-def _added(mapping, replaced=None, seconds=60):
+def _added(mapping, replaced=None, seconds=60, before=None):
     message = Message()
-    nft_fw4.add(message, mapping, replaced, seconds, _Wan)
+    nft_fw4.add(message, mapping, replaced, seconds, _Wan, before)
     return nft_messages(message.data)
 
 
@@ -92,9 +92,11 @@ def test_a_renewal_takes_the_rule_s_place():
     assert _element(found[2]) == (b"upnp_open\0", KEY, 90000)
 
 
-def test_a_rule_for_one_remote_host_goes_in_front():
-    assert _added(_mapping(remote_host="11.0.0.1"), _mapping())[0][1] & APPEND == 0
-    assert _added(_mapping(), _mapping())[0][1] & APPEND
+def test_a_rule_goes_in_front_of_another_or_to_the_end():
+    message = _added(_mapping(remote_host="11.0.0.1"), before=_mapping(handle=HANDLE))[0]
+    assert message[1] & (APPEND | CREATE) == CREATE and message[4][6] == HANDLE and 3 not in message[4]
+    for message in (_added(_mapping())[0], _added(_mapping(remote_host="11.0.0.1"))[0], _added(_mapping(), _mapping())[0]):
+        assert message[1] & APPEND and 6 not in message[4]
 
 
 def test_another_internal_port_or_client_takes_the_rule_s_place():

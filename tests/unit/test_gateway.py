@@ -6,6 +6,7 @@ from miniigd.errors import FirewallError, UPnPError
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import MAX_LEASE, Gateway
 from miniigd.interfaces import Interface
+from miniigd.leases import Lease
 from miniigd.mapping import MappingTable
 
 HOST, OTHER = "192.168.1.2", "192.168.1.3"
@@ -239,3 +240,90 @@ def test_sync_gives_the_firewall_what_is_enabled():
     assert [(entry[0].external_port, entry[1]) for entry in gateway.firewall.open_mappings] == [(8000, 50), (8002, 50)]
     gateway.firewall.failure = FirewallError("told to", 12)
     raised(FirewallError, gateway.sync, 110)
+
+
+class _Leases:
+    """Stands in for the lease file: remembers what it is told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def append(self, mapping, now):
+        self.calls.append(mapping.external_port)
+        mapping.is_recorded = True
+
+    def mark_changed(self):
+        self.calls.append("changed")
+
+    def took(self):
+        calls, self.calls = self.calls, []
+        return calls
+
+
+def _with_leases():
+    leases = _Leases()
+    return Gateway(MappingTable(), MemoryFirewall(), QuietWan(Interface("wan"), 0, 0), MAX_LEASE, leases), leases
+
+
+def test_the_lease_file_hears_of_every_change():
+    gateway, leases = _with_leases()
+    _add(gateway)
+    assert leases.took() == [8000]
+    _add(gateway)  # renewed
+    assert leases.took() == ["changed"]
+    _add(gateway, remote_host="11.0.0.1")  # in front of the other
+    assert leases.took() == ["changed"]
+    _add(gateway, external_port=8001, enabled=False)
+    assert leases.took() == ["changed"]
+    assert _code(_add, gateway, external_port=80) == 606
+    assert _code(gateway.delete, OTHER, 100, "", 8000, "TCP") == 606
+    assert leases.took() == []
+    _code(gateway.delete, HOST, 100, "", 8000, "TCP")
+    assert leases.took() == ["changed"]
+    with Output(log):
+        gateway.expire(100 + MAX_LEASE)
+    assert leases.took() == ["changed"]
+
+
+def _lease(port=8000, remaining=60, client=HOST, remote_host="", protocol="TCP"):
+    return Lease(protocol, port, client, port, remaining, "web", remote_host)
+
+
+def test_what_was_open_before_a_restart_is_open_again():
+    gateway, leases = _with_leases()
+    with Output(log) as output:
+        gateway.restore([_lease(8000, 60), _lease(8001, 0), _lease(8002, 4294967295), _lease(8003, -1),
+                         _lease(8000, 30), _lease(80, 60), _lease(8000, 60, OTHER), _lease(8000, 50, HOST, "11.0.0.1")],
+                        100)
+        gateway.sync(100)
+    assert [(mapping.external_port, mapping.remote_host, mapping.remaining(100), mapping.expires)
+            for mapping in gateway.table] == [
+        (8000, "11.0.0.1", 50, 150), (8000, "", 60, 160), (8001, "", 0, 100 + MAX_LEASE),
+        (8002, "", MAX_LEASE, 100 + MAX_LEASE)]
+    assert [entry[0].external_port for entry in gateway.firewall.open_mappings] == [8000, 8000, 8001, 8002]
+    text = output.text()
+    assert "not opened again: TCP 80 -> " in text and "not opened again: TCP 8000 -> 192.168.1.3" in text
+    assert text.count("not opened again") == 2
+    assert leases.took() == ["changed"]  # what was left out is not in the file any more
+    assert gateway.table.next_expiry == 150
+
+
+def test_what_somebody_takes_out_of_the_file_is_closed():
+    gateway, leases = _with_leases()
+    for port in (8000, 8001):
+        _add(gateway, external_port=port)
+    _add(gateway, external_port=8002, enabled=False)
+    mapping = gateway.table.at(1)
+    with Output(log) as output:
+        gateway.keep_only([_lease(8001)], 100)
+    assert [one.external_port for one in gateway.table] == [8001, 8002] and gateway.table.at(0) is mapping
+    assert "closed TCP 8000 -> 192.168.1.2:8000: taken out of the lease file" in output.text()
+    gateway.table.at(0).is_recorded = False  # it came after the file was read
+    with Output(log):
+        gateway.keep_only([], 100)
+    assert len(gateway.table) == 2
+    gateway.table.at(0).is_recorded = True
+    gateway.firewall.failure = FirewallError("told to", 12)
+    with Output(log) as output:
+        gateway.keep_only([], 100)
+    assert len(gateway.table) == 2 and "told to" in output.text()

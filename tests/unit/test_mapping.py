@@ -111,9 +111,39 @@ def test_renewal_among_siblings():
         renewal = _mapping(8000, remote_host=host)
         _put(table, renewal)
         assert table.find(host, 8000, "TCP") is renewal
-    assert [mapping.remote_host for mapping in table] == ["", "11.0.0.1", "11.0.0.2"]
+    assert [mapping.remote_host for mapping in table] == ["11.0.0.1", "11.0.0.2", ""]
     for host in ("", "11.0.0.1", "11.0.0.2"):
         assert table.find(host, 8000, "TCP") is not None
+
+
+def test_one_for_a_remote_host_stands_in_front_of_the_one_for_any():
+    """Rules are in this order, and the first that matches a packet counts."""
+    table = MappingTable()
+    for port, host, protocol in ((8000, "", "TCP"), (9000, "11.0.0.1", "TCP"), (8000, "", "UDP"), (8001, "", "TCP")):
+        _put(table, _mapping(port, protocol, remote_host=host))
+    _put(table, _mapping(8001, remote_host="11.0.0.1"))
+    _put(table, _mapping(8000, remote_host="11.0.0.2"))
+    _put(table, _mapping(9000))
+    assert [(mapping.external_port, mapping.protocol, mapping.remote_host) for mapping in table] == [
+        (8000, "TCP", "11.0.0.2"), (8000, "TCP", ""), (9000, "TCP", "11.0.0.1"), (8000, "UDP", ""),
+        (8001, "TCP", "11.0.0.1"), (8001, "TCP", ""), (9000, "TCP", "")]
+
+
+def test_the_successor_is_what_a_rule_is_put_in_front_of():
+    table = MappingTable()
+    for port in (8000, 8001, 8002):
+        _put(table, _mapping(port))
+    first, second, third = list(table)
+    assert table.successor(_mapping(9000), None) is None
+    assert table.successor(_mapping(9000, remote_host="11.0.0.1"), None) is None
+    assert table.successor(_mapping(8001, remote_host="11.0.0.1"), None) is second
+    second.enabled = False  # it has no rule
+    assert table.successor(_mapping(8001, remote_host="11.0.0.1"), None) is third
+    assert table.successor(_mapping(8001), second) is third
+    assert table.successor(_mapping(8002), third) is None
+    third.enabled = False
+    assert table.successor(_mapping(8001), second) is None
+    assert table.successor(_mapping(8000), first) is None
 
 
 def test_ports_do_not_match_by_prefix():

@@ -108,7 +108,7 @@ def test_one_s_own_port_is_renewed():
     assert _add_any(gateway, 8000, client="") == (8000,)
     assert len(gateway.table) == 2
     assert _add_any(gateway, 8000, remote_host="11.0.0.1") == (8000,)
-    assert _ports(gateway) == [8000, 8001, 8000]
+    assert _ports(gateway) == [8000, 8000, 8001]  # the one for one remote host in front
 
 
 def test_any_port_is_one_that_is_free():

@@ -77,7 +77,7 @@ class _Firewall:
     def open(self, wan):
         self._call("open")
 
-    def add(self, mapping, replaced, seconds):
+    def add(self, mapping, replaced, seconds, before=None):
         self._call("add", mapping.external_port)
 
     def remove(self, mappings):
@@ -165,6 +165,7 @@ class _Started:
     def __init__(self, uuid="", failures=(), wan="wan", **settings):
         self._settings = config.Config()
         self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], wan, uuid
+        self._settings.lease_path = ""
         for name in settings:
             setattr(self._settings, name, settings[name])
         self.kernel, self.firewall = _Kernel(), _Firewall()

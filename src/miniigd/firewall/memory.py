@@ -11,12 +11,15 @@ class MemoryFirewall:
     def open(self, wan):
         """See miniigd.firewall."""
 
-    def add(self, mapping, replaced, seconds):
+    def add(self, mapping, replaced, seconds, before=None):
         """See miniigd.firewall."""
         self._fail()
         for index, entry in enumerate(self.open_mappings):
             if entry[0] is replaced:
                 self.open_mappings[index] = (mapping, seconds)
+                return
+            if entry[0] is before:
+                self.open_mappings.insert(index, (mapping, seconds))
                 return
         self.open_mappings.append((mapping, seconds))
 

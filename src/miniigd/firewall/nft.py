@@ -76,13 +76,13 @@ class NftFirewall:
         if self._layout is None:
             raise FirewallError("nftables: there is no place for mappings yet", errno.ENODEV)
 
-    def add(self, mapping, replaced, seconds):
+    def add(self, mapping, replaced, seconds, before=None):
         """See miniigd.firewall."""
         self._check_open()
         seconds += _GRACE
-        if mapping.remote_host or (replaced is not None and replaced.handle is not None):
+        if mapping.remote_host or before is not None or (replaced is not None and replaced.handle is not None):
             batch = _begin()
-            self._layout.add(batch, mapping, replaced, seconds, self._wan)
+            self._layout.add(batch, mapping, replaced, seconds, self._wan, before)
             data = _finish(batch)
         else:
             data = self._template(True, mapping.protocol).patch(mapping, seconds)

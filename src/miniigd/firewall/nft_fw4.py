@@ -47,24 +47,24 @@ def _ask_set(batch, name):
     batch.end()
 
 
-def add(batch, mapping, replaced, seconds, wan):
-    """Append what opens `mapping`, in the place of `replaced` where that is in the kernel."""
+def add(batch, mapping, replaced, seconds, wan, before=None):
+    """Append what opens `mapping`: in the place of `replaced` where that is in the kernel, else in front of `before`."""
     handle = None
     if replaced is not None and replaced.handle is not None:
         handle = replaced.handle
         delete_element(batch, replaced)
     # The rule is put in again even where nothing of it changes: a reload of firewall4 drops rules and keeps elements,
     # and then this batch fails instead of renewing half a mapping.
-    _add_rule(batch, mapping, handle, wan)
+    _add_rule(batch, mapping, handle, wan, before)
     key, name = _key(mapping)
     nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, None, seconds)
 
 
-def _add_rule(batch, mapping, handle, wan):
+def _add_rule(batch, mapping, handle, wan, before):
     if handle is not None:
         flags = REPLACE
-    elif mapping.remote_host:
-        flags = CREATE  # in front: a rule for any host would catch its packets
+    elif before is not None:
+        flags = CREATE
     else:
         flags = CREATE | APPEND
     nft.begin(batch, nft.NEWRULE, ECHO | flags)
@@ -72,6 +72,8 @@ def _add_rule(batch, mapping, handle, wan):
     batch.attribute(nft.RULE_CHAIN, CHAIN)
     if handle is not None:
         batch.attribute(nft.RULE_HANDLE, handle)
+    elif before is not None:
+        batch.attribute(nft.RULE_POSITION, before.handle)
     expressions = batch.nest(nft.RULE_EXPRESSIONS)
     nft.meta(batch, nft.META_IIF)
     nft.compare(batch, struct.pack("@I", wan.index))

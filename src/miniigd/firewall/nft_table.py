@@ -97,8 +97,8 @@ def _make_rule(batch, name, wan):
     batch.end()
 
 
-def add(batch, mapping, replaced, seconds, wan):
-    """Append what opens `mapping`, in the place of `replaced` where that is in the kernel."""
+def add(batch, mapping, replaced, seconds, wan, before=None):
+    """Append what opens `mapping`, in the place of `replaced` where that is in the kernel; elements have no order."""
     if replaced is not None and replaced.handle is not None:
         delete_element(batch, replaced)
     key, name = _key(mapping)
