@@ -1,7 +1,9 @@
-"""The router between two networks: the emulated machine with a LAN and a WAN, each a network namespace of its own.
+"""The router between its networks: the emulated machine with two LANs and a WAN, each a network namespace of its own.
 
       lan namespace                     router                      wan namespace
     192.168.1.2, .3 --- eth0 192.168.1.1 | 11.0.0.2 eth1 --- 11.0.0.1, 11.0.0.3
+      guest namespace                    |
+        192.168.2.2 --- eth2 192.168.2.1 |
 
     with Lab("wrt") as lab:
         lab.router.check("fw4 reload")
@@ -34,6 +36,7 @@ from qemu import machine
 from qemu.machine import Machine
 
 LAN_HOST, LAN_HOST2, LAN_ROUTER = "192.168.1.2", "192.168.1.3", "192.168.1.1"
+GUEST_HOST, GUEST_ROUTER = "192.168.2.2", "192.168.2.1"  # a second LAN
 # A public-looking network: the incumbent refuses to work behind private and documentation addresses.
 WAN_HOST, WAN_HOST2, WAN_ROUTER = "11.0.0.1", "11.0.0.3", "11.0.0.2"
 
@@ -133,14 +136,15 @@ class Namespace:
 
 
 class Lab:
-    """A router of `model` with its LAN and WAN: `router` (Machine), `lan` and `wan` (Namespace). A context manager.
+    """A router of `model` with its networks: `router` (Machine), `lan`, `guest` and `wan` (Namespace).
 
-    To be made in a thread that lives as long as the lab, as the main thread does. Options go to Machine.
+    A context manager, to be made in a thread that lives as long as the lab, as the main thread does. Options go to
+    Machine.
     """
 
     def __init__(self, model, **options):
         self.model, self._options = model, options
-        self.router = self.lan = self.wan = self._middle = None
+        self.router = self.lan = self.guest = self.wan = self._middle = None
         self._lock = None
         self._servers = []
 
@@ -158,14 +162,16 @@ class Lab:
 
     def _start(self):
         self._lock = _only_one(self.model)
-        self.lan, self.wan, self._middle = Namespace("lan"), Namespace("wan"), Namespace("router")
-        taps = {"lan": self.lan, "wan": self.wan}
+        self.lan, self.wan, self.guest = Namespace("lan"), Namespace("wan"), Namespace("guest")
+        self._middle = Namespace("router")
+        taps = {"lan": self.lan, "wan": self.wan, "guest": self.guest}  # in the order of the router's eth0, eth1, eth2
         for name in taps:
             self._middle.ip("tuntap", "add", "dev", name, "mode", "tap")
         self.router = Machine(self.model, list(taps), self._middle.enter, **self._options)
         self.router.start(attached=lambda: self._connect(taps))
         _state_file(self.model).write_text(json.dumps({
-            "model": self.model, "lab": os.getpid(), "qemu": self.router.pid, "lan": self.lan.pid, "wan": self.wan.pid,
+            "model": self.model, "lab": os.getpid(), "qemu": self.router.pid,
+            "lan": self.lan.pid, "guest": self.guest.pid, "wan": self.wan.pid,
             "shell": str(self.router.shell), "console": str(self.router.console)}))
 
     def _connect(self, taps):
@@ -173,13 +179,16 @@ class Lab:
         for name, space in taps.items():
             self._middle.ip("link", "set", name, "netns", str(space.pid))
             space.ip("link", "set", name, "name", "eth0")
-        for space, addresses in (self.lan, (LAN_HOST, LAN_HOST2)), (self.wan, (WAN_HOST, WAN_HOST2)):
+        for space, addresses in ((self.lan, (LAN_HOST, LAN_HOST2)), (self.guest, (GUEST_HOST,)),
+                                 (self.wan, (WAN_HOST, WAN_HOST2))):
             for address in addresses:
                 space.ip("address", "add", address + "/24", "dev", "eth0")
             space.ip("link", "set", "eth0", "up")
-        self.lan.ip("route", "add", "default", "via", LAN_ROUTER)
-        self.lan.ip("route", "add", "239.0.0.0/8", "dev", "eth0")  # SSDP stays on the link, it is not routed
-        self.wan.ip("route", "add", "192.168.1.0/24", "via", WAN_ROUTER)  # as a hostile neighbour would
+        for space, router in (self.lan, LAN_ROUTER), (self.guest, GUEST_ROUTER):
+            space.ip("route", "add", "default", "via", router)
+            space.ip("route", "add", "239.0.0.0/8", "dev", "eth0")  # SSDP stays on the link, it is not routed
+        for network in "192.168.1.0/24", "192.168.2.0/24":
+            self.wan.ip("route", "add", network, "via", WAN_ROUTER)  # as a hostile neighbour would
 
     def serve(self, path):
         """Serve one file over HTTP on the LAN, as long as the lab lives; return the URL that the router can use."""
@@ -197,10 +206,10 @@ class Lab:
         for listener in self._servers:
             listener.close()
         self._servers = []
-        for part in self.router, self.lan, self.wan, self._middle:
+        for part in self.router, self.lan, self.guest, self.wan, self._middle:
             if part:
                 part.stop() if part is self.router else part.close()
-        self.router = self.lan = self.wan = self._middle = None
+        self.router = self.lan = self.guest = self.wan = self._middle = None
         if self._lock:
             self._lock.close()
             self._lock = None

@@ -17,15 +17,16 @@ GROUP = ("239.255.255.250", 1900)
 
 
 class Client:
-    """The router with the daemon running, and what a client on the LAN does with it."""
+    """The router with the daemon running, and what a client on the LAN (or on the guest network) does with it."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, space=None, host=LAN_HOST, router=LAN_ROUTER):
         self.lab = lab
+        self.space, self.host, self.router = space or lab.lan, host, router
         self.demo = Demonstration(lab, ipk.ipk())
 
-    def http(self, request, source=LAN_HOST):
-        """Send bytes to the daemon's port from a LAN address; return the whole answer as text."""
-        with self.lab.lan.call(socket.create_connection, (LAN_ROUTER, 5000), 10, (source, 0)) as link:
+    def http(self, request, source=None):
+        """Send bytes to the daemon's port from the host's or another address; return the whole answer as text."""
+        with self.space.call(socket.create_connection, (self.router, 5000), 10, (source or self.host, 0)) as link:
             link.sendall(request)
             parts = []
             while part := link.recv(65536):
@@ -33,9 +34,9 @@ class Client:
         return b"".join(parts).decode()
 
     def get(self, path):
-        return self.http(("GET %s HTTP/1.1\r\nHost: %s:5000\r\n\r\n" % (path, LAN_ROUTER)).encode())
+        return self.http(("GET %s HTTP/1.1\r\nHost: %s:5000\r\n\r\n" % (path, self.router)).encode())
 
-    def call(self, action, arguments, source=LAN_HOST, version=1):
+    def call(self, action, arguments, source=None, version=1):
         """Call an action of WANIPConnection; return (HTTP status, body)."""
         service = SERVICE % version
         body = ('<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
@@ -43,18 +44,18 @@ class Client:
                 % (action, service, "".join("<%s>%s</%s>" % (n, v, n) for n, v in arguments), action)).encode()
         head, _, answer = self.http(
             ("POST %s HTTP/1.1\r\nHost: %s:5000\r\nSOAPAction: \"%s#%s\"\r\nContent-Length: %d\r\n\r\n"
-             % (CONTROL[version], LAN_ROUTER, service, action, len(body))).encode() + body,
+             % (CONTROL[version], self.router, service, action, len(body))).encode() + body,
             source).partition("\r\n\r\n")
         return int(head.split()[1]), answer
 
-    def add(self, port=8000, protocol="TCP", client=LAN_HOST, source=LAN_HOST, lease=LEASE, remote_host="",
+    def add(self, port=8000, protocol="TCP", client=None, source=None, lease=LEASE, remote_host="",
             version=1, action="AddPortMapping"):
         return self.call(action, (
             ("NewRemoteHost", remote_host), ("NewExternalPort", port), ("NewProtocol", protocol),
-            ("NewInternalPort", 8000), ("NewInternalClient", client), ("NewEnabled", 1),
+            ("NewInternalPort", 8000), ("NewInternalClient", client or self.host), ("NewEnabled", 1),
             ("NewPortMappingDescription", "test"), ("NewLeaseDuration", lease)), source, version)
 
-    def delete(self, port=8000, protocol="TCP", source=LAN_HOST, remote_host=""):
+    def delete(self, port=8000, protocol="TCP", source=None, remote_host=""):
         return self.call("DeletePortMapping", (("NewRemoteHost", remote_host), ("NewExternalPort", port),
                                                ("NewProtocol", protocol)), source)
 
