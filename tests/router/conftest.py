@@ -1,6 +1,7 @@
 """The emulated router for every test in this folder: booted once for each model, shared by all of its tests.
 
-A test leaves the router as it found it: packages removed, services stopped, the firewall reloaded.
+A test leaves the router as it found it: packages removed, services stopped, the firewall reloaded. All the while the
+router watches how much memory the daemon takes; the most is printed at the end.
 """
 
 import sys
@@ -14,13 +15,46 @@ from package import kit  # noqa: E402
 from qemu import image  # noqa: E402
 from qemu.lab import Lab, check_preconditions  # noqa: E402
 
+# Once a second: the largest of each figure so far, and how many process ids had one. VmHWM and VmPeak are the kernel's
+# own maxima, so only what a daemon took in its last second may be missed; of RssAnon only what is seen counts.
+_SAMPLER = """
+hwm=0 anon=0 peak=0 lives=0 last=
+while sleep 1; do
+    for pid in $(pidof miniigd); do
+        while read -r name value unit; do
+            case $name in
+            VmHWM:) [ "$value" -le $hwm ] || hwm=$value ;;
+            RssAnon:) [ "$value" -le $anon ] || anon=$value ;;
+            VmPeak:) [ "$value" -le $peak ] || peak=$value ;;
+            esac
+        done 2>/dev/null </proc/$pid/status
+        [ "$pid" = "$last" ] || lives=$((lives + 1)) last=$pid
+        echo "$hwm $anon $peak $lives" >/tmp/high-water
+    done
+done
+"""
+_high_water = []  # lines for the end of the run
+
 
 @pytest.fixture(scope="session", params=image.MODELS)
 def lab(request):
-    """A running Lab: `lab.router`, `lab.lan`, `lab.wan`."""
+    """A running Lab: `lab.router`, `lab.lan`, `lab.guest`, `lab.wan`."""
     try:
         check_preconditions()
     except kit.Stop as stop:
         pytest.fail(str(stop), pytrace=False)  # a router test that did not run has not passed
     with Lab(request.param) as lab:
+        lab.router.write("/tmp/sampler", _SAMPLER)
+        lab.router.check("start-stop-daemon -S -b -m -p /tmp/sampler.pid -x /bin/sh -- /tmp/sampler")
         yield lab
+        lab.router.check("kill $(cat /tmp/sampler.pid)")  # fails where it did not watch to the end
+        figures = lab.router.run("cat /tmp/high-water").output.split()
+        if len(figures) == 4:
+            _high_water.append("%s router: miniigd's largest VmHWM %s kB, RssAnon %s kB, VmPeak %s kB over %s daemon "
+                               "lives" % (lab.model, *figures))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the most memory that the daemon took on each router."""
+    for line in _high_water:
+        terminalreporter.write_line(line)
