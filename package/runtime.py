@@ -13,6 +13,7 @@ from package.toolchain import MIPS32, prove_mips32, toolchain
 
 _PORT = kit.TOP / "package" / "micropython-lean"
 _SOURCES = kit.TOP / "src"
+_TEST_PARTS = ("unit", "mpy", "replay/replay.py")
 
 
 def source():
@@ -38,7 +39,7 @@ def binary(target, tests=False):
     path = folder / "miniigd"
     # make does not see a change of these: everything is compiled anew then
     basis = [_PORT, Path(__file__), tools.identity, top.name]
-    parts = basis + [_SOURCES] + ([kit.TOP / "tests" / "unit", kit.TOP / "tests" / "mpy"] if tests else [])
+    parts = basis + [_SOURCES] + ([kit.TOP / "tests" / one for one in _TEST_PARTS] if tests else [])
 
     def build():
         basis_file, key = folder / "basis", kit.digest(basis)

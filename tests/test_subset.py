@@ -1,4 +1,4 @@
-"""What the lean MicroPython runtime lacks is not used in src/ nor in the unit tests.
+"""What the lean MicroPython runtime lacks is not used in src/, the unit tests, the player of transcripts.
 
 The runtime has no compiler of its own, so most of this would show on the router only. What it has is listed in
 package/micropython-lean/mpconfigport.h and stdlib/.
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parent.parent
-FILES = sorted([*(TOP / "src").rglob("*.py"), *(TOP / "tests" / "unit").glob("*.py")])
+FILES = sorted([*(TOP / "src").rglob("*.py"), *(TOP / "tests" / "unit").glob("*.py"),
+                TOP / "tests" / "replay" / "replay.py"])
 
 MODULES = {"errno", "gc", "host", "io", "select", "selectors", "socket", "struct", "sys", "miniigd", "helpers"}
 METHODS = set("title zfill ljust rjust removeprefix removesuffix casefold isalnum translate capitalize hex fromhex "

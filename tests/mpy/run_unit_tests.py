@@ -1,12 +1,14 @@
 """Run the unit tests on the lean runtime: every test_* function of every frozen test module.
 
-Prints a line for each failure with its traceback, then "N passed, N failed"; exit status 1 when one failed.
+Prints a line for each failure with its traceback, then "N passed, N failed"; exit status 1 when one failed. With
+"replay FILE..." as its arguments it plays those transcripts of clients instead; see tests/replay/replay.py.
 `unit_tests` (the names of the modules) is generated when the runtime is built: frozen modules cannot be listed.
 """
 
 import gc
 import sys
 
+import replay
 from unit_tests import NAMES
 
 
@@ -28,4 +30,4 @@ def run():
     return 1 if failed or not passed else 0
 
 
-sys.exit(run())
+sys.exit(replay.main(sys.argv[2:]) if sys.argv[1:2] == ["replay"] else run())
