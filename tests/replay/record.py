@@ -47,6 +47,12 @@ class Notes:
             self._writer.wait(pause)
             self._last += pause / 1000
 
+    def end(self):
+        """Write down the time behind the last that came."""
+        self.wait()
+        self._writer.rest()
+        self._file.close()
+
     def data(self, kind, peer, data):
         """The client at `peer` sent `data`; nothing: it ended the connection."""
         where = "%s %s:%d" % (kind, *peer)
@@ -102,7 +108,7 @@ def serve(path):
     config = Path(path).with_suffix(".conf")
     config.write_text("config upnpd config\n option uuid %s\n" % replay.UUID)
     status = supervisor.main(["-v", "-f", "memory", "-L", "eth0", "-W", "wan", "-c", str(config)])
-    notes.wait()
+    notes.end()
     return status
 
 
@@ -119,7 +125,8 @@ def networks():
         client, router = spaces
         router.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", str(client.pid))
         router.ip("link", "add", "wan", "type", "veth", "peer", "name", "nowhere")
-        for space, name, address in (client, "eth0", _HOST), (router, "eth0", replay.ROUTER), (router, "wan", replay.WAN):
+        for space, name, address in ((client, "eth0", _HOST), (router, "eth0", replay.ROUTER),
+                                     (router, "wan", replay.WAN)):
             space.ip("address", "add", address + "/24", "dev", name)
             space.ip("link", "set", name, "up")
         router.ip("link", "set", "nowhere", "up")

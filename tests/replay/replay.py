@@ -82,14 +82,17 @@ class Writer:
         self._write = write
         self._where = None  # the block that is open
         self._side = None  # whose bytes were written last in it
+        self._pause = 0  # milliseconds that passed since
 
     def comment(self, line):
         """Write a line of the head, or between two blocks."""
+        self.rest()
         self._write(line + "\n")
         self._where = None
 
     def block(self, where):
         """Begin a block, unless it is the one that is open."""
+        self.rest()
         if where != self._where:
             self._write("\n%s\n" % where)
             self._where = where
@@ -113,9 +116,15 @@ class Writer:
         self._side = None
 
     def wait(self, milliseconds):
-        """Time passes."""
-        self._write("\nwait %d.%03d\n" % (milliseconds // 1000, milliseconds % 1000))
-        self._where = None
+        """Time passes; it is written down when something happens then."""
+        self._pause += milliseconds
+
+    def rest(self):
+        """Write down the time that has passed."""
+        if self._pause:
+            self._write("\nwait %d.%03d\n" % (self._pause // 1000, self._pause % 1000))
+            self._pause = 0
+            self._where = None
 
 
 class _Timer:
@@ -127,9 +136,10 @@ class _Timer:
 class _Loop:
     """Stands in for the loop: its time is the transcript's, and nothing is ready but what is fed by hand."""
 
-    def __init__(self):
+    def __init__(self, passed):
         self.now_ms = 1000
         self.at_end_of_turn = None
+        self._passed = passed  # called with the milliseconds of each step
         self._timers = []
 
     @property
@@ -165,7 +175,9 @@ class _Loop:
         """Let time pass, with a turn for each moment at which something is due."""
         until = self.now_ms + milliseconds
         while self.now_ms < until:
-            self.now_ms = min([until] + [max(one.when_ms, self.now_ms + 1) for one in self._timers])
+            before = self.now_ms
+            self.now_ms = min([until] + [max(one.when_ms, before + 1) for one in self._timers])
+            self._passed(self.now_ms - before)
             self.turn()
 
 
@@ -205,7 +217,8 @@ class _Player:
         self._is_listening = is_listening
         self._sockets = {}  # block -> _Socket
         self._sids = 0
-        self.loop = _Loop()
+        self._expiry_at = None  # the second for which a timer is set
+        self.loop = _Loop(writer.wait)
         interface = Interface("lan")
         interface.index, interface.is_up, interface.addresses = 2, True, [(ROUTER, 24)]
         outside = Interface("wan-of-a-transcript")  # a name that no interface can have: its counters are 0
@@ -227,9 +240,15 @@ class _Player:
 
     def _end_turn(self):
         due = self._gateway.table.next_expiry
-        if due is not None and due <= self.loop.now:
-            self._gateway.expire(self.loop.now)
+        if due != self._expiry_at:
+            self._expiry_at = due
+            if due is not None:
+                self.loop.call_later(due * 1000 - self.loop.now_ms, self._expire)
         self._lans.look()
+
+    def _expire(self):
+        self._expiry_at = None
+        self._gateway.expire(self.loop.now)
 
     # the stand-ins
 
@@ -296,9 +315,7 @@ class _Player:
     def wait(self, text):
         """Let the seconds in `text` pass."""
         seconds, _, rest = text.partition(".")
-        milliseconds = int(seconds) * 1000 + int((rest + "000")[:3])
-        self.writer.wait(milliseconds)
-        self.loop.advance(milliseconds)
+        self.loop.advance(int(seconds) * 1000 + int((rest + "000")[:3]))
 
 
 def make_sid(number):
@@ -343,6 +360,7 @@ def play(data, write):
             where = line.decode()
     if is_open:
         player.feed(where, pending)
+    writer.rest()
 
 
 def main(arguments):
