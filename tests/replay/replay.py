@@ -45,6 +45,9 @@ _HEX = "0123456789abcdef"
 
 def escape(data):
     """Return bytes as the text that stands for them."""
+    plain, end = (data[:-2], "\\r\\n") if data[-2:] == b"\r\n" else (data, "")
+    if plain and min(plain) >= 0x20 and max(plain) < 0x7F and b"\\" not in plain:
+        return plain.decode() + end  # nearly every line, and much faster than byte by byte
     parts = []
     for byte in data:
         if byte in b"\r\n\t\\":

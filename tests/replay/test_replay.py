@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import replay
 
 from package import runtime
 from package.toolchain import HOST, MIPS32
@@ -24,6 +25,13 @@ def play(python, paths):
                             env={"PYTHONPATH": str(FOLDER.parent.parent / "src")})
     assert result.returncode == 0 and result.stderr == "", result.stderr
     return {Path(part.partition("\n")[0]): part.partition("\n")[2] for part in result.stdout.split("=== ")[1:]}
+
+
+@pytest.mark.parametrize("data", (b"", bytes(range(256)), b"\\", b"\\\\n\n", b"\\x41\\\r\n", b"plain\r\n", b"a\rb\r\n"))
+def test_every_byte_can_stand_in_a_transcript(data):
+    text = replay.escape(data)
+    assert replay.unescape(text.encode()) == data
+    assert not text or (min(text) >= " " and max(text) <= "~")
 
 
 @pytest.mark.parametrize("python", COMMANDS)
