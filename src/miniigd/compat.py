@@ -80,7 +80,7 @@ else:
         return int(time.time())
 
     def file_mark(path):
-        """Return what tells a file from what is there later: (inode, bytes, second of its last change); None: no file."""
+        """Return what tells a file from a later one: (inode, bytes, second of its last change); None: no file."""
         try:
             found = os.stat(path)
         except OSError:

@@ -20,12 +20,13 @@ _EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest
 class Gateway:
     """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`."""
 
-    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None):
+    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None, flows=None):
         self.table = table
         self.firewall = firewall
         self.wan = wan
         self._max_lease = max_lease
         self._leases = leases  # LeaseFile, or None
+        self._flows = flows  # firewall.conntrack.Flows, or None
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
             description, lease_duration):
@@ -53,9 +54,13 @@ class Gateway:
         except MemoryError:
             self._change_firewall(now, self._project_remove, [mapping])
             raise
+        if replaced is not None and (not mapping.enabled or mapping.internal_port != replaced.internal_port):
+            self._end_flows([replaced])
+        if mapping.enabled and self._flows is not None:
+            self._flows.begin(mapping)
         if self._leases is not None:
             if replaced is None and mapping.enabled and self.table.is_last(mapping):
-                self._leases.append(mapping, now)
+                self._leases.append(mapping, now, now * 1000)
             else:
                 self._leases.mark_changed()
         log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, seconds, description))
@@ -118,7 +123,13 @@ class Gateway:
         self._change_firewall(now, self._project_remove, mappings)
         self._forget(mappings)
 
+    def _end_flows(self, mappings):
+        opened = [mapping for mapping in mappings if mapping.enabled]
+        if opened and self._flows is not None:
+            self._flows.end(opened)
+
     def _forget(self, mappings):
+        self._end_flows(mappings)
         for mapping in mappings:
             self.table.remove(mapping)
         if self._leases is not None:
@@ -140,23 +151,25 @@ class Gateway:
         return self.table.next_expiry
 
     def restore(self, leases, now):
-        """Take over what was open before a restart (a list of leases.Lease); the firewall follows at the next `sync`."""
-        for lease in leases:
+        """Take over what was open before a restart (a list of leases.Lease); the firewall follows with `sync`."""
+        ended = []
+        for lease in _latest(leases):
             seconds = min(lease.remaining or self._max_lease, self._max_lease)
-            if seconds < 0:
-                continue  # it ended meanwhile
             mapping = PortMapping(lease.remote_host, lease.external_port, lease.protocol, lease.internal_port,
                                   lease.internal_client, True, lease.description,
                                   seconds if lease.remaining else 0, now + seconds)
+            if seconds < 0:
+                ended.append(mapping)  # while nobody ran
+                continue
             try:
                 check_add(lease.internal_client, mapping)
-                if self.table.plan(mapping) is not None:
-                    continue  # the same line again
+                self.table.plan(mapping)
             except UPnPError as refusal:
                 log.warning("not opened again: %s: %s" % (mapping, refusal.reason))
                 continue
             self.table.commit(mapping, None)
             mapping.is_recorded = True
+        self._end_flows(ended)
         if self._leases is not None:
             self._leases.mark_changed()
 
@@ -177,3 +190,19 @@ class Gateway:
     def sync(self, now):
         """Make the firewall hold exactly the table's mappings; FirewallError."""
         self.firewall.sync([mapping for mapping in self.table if mapping.enabled], now)
+
+
+def _latest(leases):
+    """Return the leases without those that a later one of the same port takes the place of.
+
+    A line that is to be taken out may still be there when the next one comes behind it.
+    """
+    found, owners, seen = [], {}, set()
+    for lease in reversed(leases):
+        port = (lease.protocol, lease.external_port)
+        if (port, lease.remote_host) not in seen and owners.get(port, lease.internal_client) == lease.internal_client:
+            seen.add((port, lease.remote_host))
+            owners[port] = lease.internal_client
+            found.append(lease)
+    found.reverse()
+    return found

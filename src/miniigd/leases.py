@@ -94,9 +94,9 @@ class LeaseFile:
         mark = self._mark
         return wall if mark is None else max(wall, mark[2])
 
-    def append(self, mapping, now):
-        """A mapping came behind all others: write it at once, so that no SIGKILL loses it."""
-        if self._is_pending or self._mark is None or self._mark != file_mark(self._path) or self._has_jumped():
+    def append(self, mapping, now, now_ms):
+        """A mapping came behind all others: write it at once, so that no SIGKILL loses it, if that may be."""
+        if self._mark is None or self._mark != file_mark(self._path) or self._has_jumped() or not self._takes(now_ms):
             self._is_pending = True
             return
         try:
@@ -125,6 +125,15 @@ class LeaseFile:
             return 0
         return max(0, self._written_ms + self._pause_ms - now_ms)
 
+    def _takes(self, now_ms):
+        """Count a writing; return False when it is one too many."""
+        regained = (now_ms - self._written_ms) // self._pause_ms
+        left = min(_BURST, self._left + regained)
+        self._left = max(0, left - 1)
+        if left:
+            self._written_ms = now_ms
+        return left > 0
+
     @property
     def _pause_ms(self):
         return max(_PAUSE_MS, min(_COST * self._cost_ms, _LONGEST_PAUSE_MS))
@@ -132,9 +141,7 @@ class LeaseFile:
     def write(self, mappings, now, now_ms):
         """Write the file as a whole: the enabled ones of `mappings`."""
         begun_ms = monotonic_ms()
-        regained = (now_ms - self._written_ms) // self._pause_ms
-        self._left = max(0, min(_BURST, self._left + regained) - 1)
-        self._written_ms = now_ms
+        self._takes(now_ms)
         offset = wall_seconds() - now
         temporary = self._path + ".new"
         self._is_pending = False

@@ -286,7 +286,7 @@ class MulticastSocket:
 
 
 class NetlinkChannel:
-    """A netlink socket of `protocol`: `transact` asks and returns the answers, `listen` hears the `groups`."""
+    """A netlink socket of `protocol`: `transact` and `converse` ask the kernel, `listen` hears the `groups`."""
 
     def __init__(self, protocol, groups=0):
         try:
@@ -299,7 +299,14 @@ class NetlinkChannel:
     def transact(self, data, is_answered, is_short=False):
         """Send messages, return the datagrams that answer, up to the one for which `is_answered(datagram)` is true.
 
-        `is_short` promises that none of them is long.
+        `is_short` promises that none of them is long. FirewallError as `converse`.
+        """
+        answers = []
+        self.converse(data, is_answered, answers.append, is_short)
+        return answers
+
+    def converse(self, data, is_answered, take, is_short=False):
+        """Send messages, and call take(datagram) with each that answers, up to the one that `is_answered`.
 
         The kernel works while we send: every answer is there when we begin to read. FirewallError when it says
         nothing, or that it cannot take messages.
@@ -309,13 +316,12 @@ class NetlinkChannel:
         self._is_clean = False
         try:
             self._sock.send(data)
-            answers = []
             while True:
                 datagram = self._sock.recv(_NETLINK_SHORT if is_short else _NETLINK_READ)
-                answers.append(datagram)
+                take(datagram)
                 if is_answered(datagram):
                     self._is_clean = True
-                    return answers
+                    return
         except OSError as error:
             raise FirewallError("netlink: no answer from the kernel (errno %d)" % error.errno, error.errno)
 

@@ -41,14 +41,14 @@ def main(arguments):
 
 
 def _make_firewall(name):
-    """Return the back end; only the module that is used is loaded."""
+    """Return (the back end, what ends connections or None); only the modules that are used are loaded."""
     if name == "memory":
         from .firewall.memory import MemoryFirewall
 
-        return MemoryFirewall()
-    from .firewall import nft
+        return MemoryFirewall(), None
+    from .firewall import conntrack, nft
 
-    return nft.NftFirewall(NetlinkChannel(nft.PROTOCOL))
+    return nft.NftFirewall(NetlinkChannel(nft.PROTOCOL)), conntrack.Flows(NetlinkChannel(conntrack.PROTOCOL))
 
 
 def _is_ppp(device):
@@ -69,8 +69,8 @@ class Supervisor:
         self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
                         settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
-        self._gateway = Gateway(MappingTable(), _make_firewall(settings.firewall), self._wan,
-                                settings.max_lease_duration, self._leases)
+        firewall, flows = _make_firewall(settings.firewall)
+        self._gateway = Gateway(MappingTable(), firewall, self._wan, settings.max_lease_duration, self._leases, flows)
         self._wan_index = 0  # the one that the firewall's rules were made for
         self._lans = None  # Lans
         self._retry = None  # Timer
@@ -97,10 +97,11 @@ class Supervisor:
         self._follow()
         gc.collect()
         self._loop.run()
-        if self._leases is not None and self._leases.is_pending:
+        if self._leases is not None:
             # Where somebody, LuCI for one, changed the file and starts us anew to read it, that counts.
             self._follow_leases()
-            self._leases.write(self._gateway.table, self._loop.now, self._loop.now_ms)
+            if self._leases.is_pending:
+                self._leases.write(self._gateway.table, self._loop.now, self._loop.now_ms)
         self._lans.close()
         try:
             self._gateway.firewall.close()

@@ -107,7 +107,8 @@ def test_options_are_taken_over():
     with Output(log) as output:
         for name, value in (("port", "5431"), ("notify_interval", "60"), ("upload", "512"), ("download", "1024"),
                             ("uuid", "6D696e69-6967-8001-8000-0123456789AB"), ("external_ip", "81.2.69.160"),
-                            ("ext_allow_private_ipv4", "1"), ("max_lease_duration", "3600"), ("unknown", "\x00"), ("enabled", "1")):
+                            ("ext_allow_private_ipv4", "1"), ("max_lease_duration", "3600"), ("unknown", "\x00"),
+                            ("enabled", "1")):
             settings.set_option(name, value)
     assert output.text() == ""
     assert (settings.port, settings.notify_interval) == (5431, 60)

@@ -95,7 +95,8 @@ def test_a_renewal_takes_the_rule_s_place():
 def test_a_rule_goes_in_front_of_another_or_to_the_end():
     message = _added(_mapping(remote_host="11.0.0.1"), before=_mapping(handle=HANDLE))[0]
     assert message[1] & (APPEND | CREATE) == CREATE and message[4][6] == HANDLE and 3 not in message[4]
-    for message in (_added(_mapping())[0], _added(_mapping(remote_host="11.0.0.1"))[0], _added(_mapping(), _mapping())[0]):
+    for message in (_added(_mapping())[0], _added(_mapping(remote_host="11.0.0.1"))[0],
+                    _added(_mapping(), _mapping())[0]):
         assert message[1] & APPEND and 6 not in message[4]
 
 

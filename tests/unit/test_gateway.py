@@ -248,7 +248,7 @@ class _Leases:
     def __init__(self):
         self.calls = []
 
-    def append(self, mapping, now):
+    def append(self, mapping, now, now_ms):
         self.calls.append(mapping.external_port)
         mapping.is_recorded = True
 
@@ -292,18 +292,18 @@ def _lease(port=8000, remaining=60, client=HOST, remote_host="", protocol="TCP")
 def test_what_was_open_before_a_restart_is_open_again():
     gateway, leases = _with_leases()
     with Output(log) as output:
-        gateway.restore([_lease(8000, 60), _lease(8001, 0), _lease(8002, 4294967295), _lease(8003, -1),
-                         _lease(8000, 30), _lease(80, 60), _lease(8000, 60, OTHER), _lease(8000, 50, HOST, "11.0.0.1")],
-                        100)
+        gateway.restore([_lease(9000, 60, OTHER), _lease(8000, 30), _lease(8000, 60), _lease(8001, 0),
+                         _lease(8002, 4294967295), _lease(8003, -1), _lease(80, 60), _lease(8000, 50, HOST, "11.0.0.1"),
+                         _lease(9000, 70)], 100)
         gateway.sync(100)
     assert [(mapping.external_port, mapping.remote_host, mapping.remaining(100), mapping.expires)
             for mapping in gateway.table] == [
         (8000, "11.0.0.1", 50, 150), (8000, "", 60, 160), (8001, "", 0, 100 + MAX_LEASE),
-        (8002, "", MAX_LEASE, 100 + MAX_LEASE)]
-    assert [entry[0].external_port for entry in gateway.firewall.open_mappings] == [8000, 8000, 8001, 8002]
+        (8002, "", MAX_LEASE, 100 + MAX_LEASE), (9000, "", 70, 170)]
+    assert [entry[0].external_port for entry in gateway.firewall.open_mappings] == [8000, 8000, 8001, 8002, 9000]
+    assert gateway.table.at(4).internal_client == HOST  # the later line of a port counts
     text = output.text()
-    assert "not opened again: TCP 80 -> " in text and "not opened again: TCP 8000 -> 192.168.1.3" in text
-    assert text.count("not opened again") == 2
+    assert "not opened again: TCP 80 -> " in text and text.count("not opened again") == 1
     assert leases.took() == ["changed"]  # what was left out is not in the file any more
     assert gateway.table.next_expiry == 150
 

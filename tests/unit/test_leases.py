@@ -178,24 +178,40 @@ def test_a_new_mapping_is_a_line_more_at_once():
         file.write([], 100, 0)
         for index in range(3):
             mapping = _mapping(8000 + index)
-            file.append(mapping, 100)
+            file.append(mapping, 100, 0)
             assert not file.is_pending and mapping.is_recorded
         assert [line.split(":")[1] for line in _text().split("\n")[:-1]] == ["8000", "8001", "8002"]
         assert not file.is_foreign()
+        file.mark_changed()
+        file.append(_mapping(8003), 100, 0)  # something else is not written yet
+        assert file.is_pending and _text().count("\n") == 4
+
+
+def test_a_storm_of_new_mappings_is_written_at_most_every_few_seconds():
+    with _Clocks():
+        file = _fresh()
+        file.write([], 100, 0)
+        mappings = [_mapping(8000 + index) for index in range(50)]
+        for mapping in mappings:
+            file.append(mapping, 100, 100)
+        assert _text().count("\n") == 9 and file.is_pending and file.wait_ms(100) == 2000
+        assert [mapping.is_recorded for mapping in mappings] == [True] * 9 + [False] * 41
+        file.write(mappings, 102, 2100)
+        assert _text().count("\n") == 50 and not file.is_pending
 
 
 def test_a_line_is_not_put_behind_what_somebody_else_wrote():
     with _Clocks():
         file = _fresh()
         mapping = _mapping()
-        file.append(mapping, 100)  # nothing was written yet
+        file.append(mapping, 100, 0)  # nothing was written yet
         assert file.is_pending and not mapping.is_recorded
         file.write([_mapping()], 100, 0)
         assert not file.is_pending
         _put("TCP:1:2\n", FOLDER + ".other")
         rename(FOLDER + ".other", PATH)
         assert file.is_foreign()
-        file.append(_mapping(8001), 100)
+        file.append(_mapping(8001), 100, 0)
         assert file.is_pending and _text() == "TCP:1:2\n"
         file.write([_mapping(), _mapping(8001)], 100, 5000)
         assert not file.is_foreign() and _text().count("\n") == 2

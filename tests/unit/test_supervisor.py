@@ -179,7 +179,8 @@ class _Started:
         module = supervisor_module
         self._real = (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
                       loop_module.Loop.run)
-        module.NetlinkChannel, module.Lans, module._make_firewall = self.kernel.channel, _Lans, lambda name: self.firewall
+        module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
+        module._make_firewall = lambda name: (self.firewall, None)
         loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
         loop_module.Loop.run = lambda loop: None
         _Lans.made = []
@@ -450,8 +451,8 @@ def test_a_kernel_without_netlink_is_status_1():
 
 
 def test_only_the_back_end_that_is_asked_for_is_made():
-    kind = type(supervisor_module._make_firewall("memory"))
-    assert kind.__name__ == "MemoryFirewall"
+    firewall, flows = supervisor_module._make_firewall("memory")
+    assert type(firewall).__name__ == "MemoryFirewall" and flows is None
     real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
     raised(FirewallError, supervisor_module._make_firewall, "nft")
     supervisor_module.NetlinkChannel = real

@@ -2,8 +2,8 @@
 
     open(wan)                            make sure that mappings can be made; `wan` gives the interface's index
     add(mapping, replaced, seconds,      open for so long, in the place of `replaced` (a PortMapping or None), else in
-        before)                          front of `before`, else behind all others; where the kernel can, it closes it by
-                                         itself at most two seconds after that time
+        before)                          front of `before`, else behind all others; where the kernel can, it closes it
+                                         by itself at most two seconds after that time
     remove(mappings)                     close these, in one change where the kernel takes so many at once
     sync(mappings, now)                  hold exactly these, in this order, whatever was there before
     close()                              remove everything

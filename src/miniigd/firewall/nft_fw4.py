@@ -48,7 +48,7 @@ def _ask_set(batch, name):
 
 
 def add(batch, mapping, replaced, seconds, wan, before=None):
-    """Append what opens `mapping`: in the place of `replaced` where that is in the kernel, else in front of `before`."""
+    """Append what opens `mapping`: in the place of `replaced` if that is in the kernel, else in front of `before`."""
     handle = None
     if replaced is not None and replaced.handle is not None:
         handle = replaced.handle

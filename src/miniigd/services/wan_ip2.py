@@ -21,9 +21,9 @@ _LIST_ENTRY = ("<p:PortMappingEntry><p:NewRemoteHost>%s</p:NewRemoteHost><p:NewE
 
 
 def add_any_port_mapping(context, arguments):
-    """Return (NewReservedPort,): the port that was asked for, or the next that is free: 2.5.17; 402, 501, 606, 728, 732.
+    """Return (NewReservedPort,): the port that was asked for, or the next that is free; the wildcard 0 asks for any.
 
-    The wildcard 0 asks for any.
+    2.5.17; 402, 501, 606, 728, 732.
     """
     asked, protocol, client = arguments[1], arguments[2], arguments[4] or context.caller
     gateway = context.gateway
