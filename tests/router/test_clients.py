@@ -129,7 +129,8 @@ def test_upnpc_finds_the_router_and_opens_a_port(client):
     assert "\nStatus : Connected, " in output and "\nExternalIPAddress = 11.0.0.2\n" in output
     client.demo.expect_refused()
     output = upnpc(client, "-e", "b\u00fcro <&>", "-a", LAN_HOST, 8000, 8000, "TCP", 600, search=True)
-    assert "external 11.0.0.2:8000 TCP is redirected to internal 192.168.1.2:8000 (duration=600)\n" in output
+    assert re.search(r"external 11\.0\.0\.2:8000 TCP is redirected to internal 192\.168\.1\.2:8000 "
+                     r"\(duration=(600|59\d)\)\n", output)  # what is left when it asks
     client.demo.tcp_exchange()
     assert "UPNP_DeletePortMapping() returned : 0\n" in upnpc(client, "-d", 8000, "TCP", search=True)
     client.demo.expect_refused()
