@@ -38,7 +38,7 @@ class Exchange:
 
     def __init__(self, where, at):
         self.where = where
-        self.at = at  # milliseconds since the transcript's start
+        self.at = self.answered_at = at  # milliseconds since the transcript's start
         self.sent, self.got = [], []
         self.is_closed = False  # by the daemon, behind the answer
 
@@ -129,6 +129,7 @@ class Talk:
             self.events.append(self._exchange(where, [data]))
         elif side == "< ":
             self._open[where].got.append(data)
+            self._open[where].answered_at = self.now
         else:
             # a segment goes on with its request, a datagram never does
             before = self._open.get(where)

@@ -4,14 +4,17 @@
 
 runs the command (a client) in a network of its own, with nothing in it but the daemon, ends it after N seconds at the
 latest (default 60), and writes transcripts/NAME.txt. What the client printed is shown, so that one sees whether it
-succeeded. Needs root and `ip`; not part of the tests, which only play what was recorded.
+succeeded; and where the player's answers are not those that the client got, this is said. Needs root and `ip`; not part
+of the tests, which only play what was recorded.
 
       lan: 192.168.1.2 --- 192.168.1.1 router 11.0.0.2 (a device that leads nowhere)
 """
 
 import argparse
+import ast
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +28,7 @@ FOLDER = Path(__file__).resolve().parent
 TOP = FOLDER.parent.parent
 sys.path[:0] = [str(TOP), str(TOP / "src"), str(FOLDER)]
 
+import conversation  # noqa: E402
 import replay  # noqa: E402
 
 _HOST = "192.168.1.2"
@@ -38,6 +42,7 @@ class Notes:
         self._file = open(path, "w")
         self._writer = replay.Writer(self._file.write)
         self._open = set()  # connections that neither side has ended
+        self.answers = {}  # what each peer was sent, all in one
         self._last = time.monotonic()
 
     def wait(self):
@@ -65,6 +70,11 @@ class Notes:
             self._writer.end(where, "close")
             self._open.remove(where)
         self._file.flush()
+
+    def answer(self, kind, peer, data):
+        """The daemon sent `data`."""
+        where = "%s %s:%d" % (kind, *peer)
+        self.answers[where] = self.answers.get(where, b"") + bytes(data)
 
     def answered(self, peer):
         """The daemon says that it will send no more: what the client does then does not matter."""
@@ -97,6 +107,17 @@ def serve(path):
                 notes.answered(self.peer)
             super().shutdown(how)
 
+        def send(self, data):
+            sent = super().send(data)
+            if self.peer is not None:
+                notes.answer("tcp", self.peer, data[:sent])
+            return sent
+
+        def sendto(self, data, peer):
+            if not peer[0].startswith("239."):
+                notes.answer("udp", peer, data)
+            return super().sendto(data, peer)
+
         def recvfrom(self, size):
             data, peer = super().recvfrom(size)
             notes.data("udp", peer, data)
@@ -109,6 +130,7 @@ def serve(path):
     config.write_text("config upnpd config\n option uuid %s\n" % replay.UUID)
     status = supervisor.main(["-v", "-f", "memory", "-L", "eth0", "-W", "wan", "-c", str(config)])
     notes.end()
+    Path(path).with_suffix(".answers").write_text(repr(notes.answers))
     return status
 
 
@@ -157,8 +179,21 @@ def record(name, description, command, seconds, is_listening):
         head = "# client: %s\n# recorded on the wire\n%s" % (description, "\nlisten\n" if is_listening else "")
         target = FOLDER / "transcripts" / (name + ".txt")
         target.write_text(head + path.read_text())
-    replay.main(["--write", str(target)])
+        replay.main(["--write", str(target)])
+        compare(conversation.Talk(target.read_text()), ast.literal_eval(path.with_suffix(".answers").read_text()))
     return status
+
+
+def compare(talk, answers):
+    """Say where the player's answers differ from the daemon's, but for numbers: those tell the time."""
+    played = {}
+    for one in talk.exchanges:
+        played[one.where] = played.get(one.where, b"") + b"".join(one.got)
+    for where in sorted(answers.keys() | played.keys()):
+        texts = [re.sub(rb"\d+", b"0", found.get(where, b"")) for found in (played, answers)]
+        if texts[0] != texts[1]:
+            print("==> on %s the player says\n%s\nand the daemon said\n%s"
+                  % (where, played.get(where), answers.get(where)))
 
 
 def main():

@@ -70,6 +70,17 @@ def test_gssdp():
     assert {one["st"] for one in answers} == {WAN_IP % 1}
 
 
+def test_gupnp():
+    talk = play("gupnp-1.6.3")
+    scpd = talk.get("/WANIPConn1.xml").root  # it introspects: each variable that an argument names must be there
+    variables = {one.findtext(SCPD + "name") for one in scpd.iter(SCPD + "stateVariable")}
+    related = {one.text for one in scpd.iter(SCPD + "relatedStateVariable")}
+    assert related and related <= variables
+    has_mapped(talk, 100)
+    assert talk.call("GetStatusInfo").values()["NewConnectionStatus"] == "Connected"
+    assert b"<ExternalIPAddress>11.0.0.2</ExternalIPAddress>" in talk.events[0].got[0]
+
+
 def test_gupnp_igd():
     talk = play("gupnp-igd-1.2.0")
     leads_to_version_1(talk.search(WAN_IP % 1))
