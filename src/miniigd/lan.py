@@ -7,6 +7,7 @@ from .events import Events
 from .net import HttpServer, MulticastSocket
 
 _REPEAT_MS = const(250)  # UDP loses datagrams: announce twice (UDA 1.0 1.1.2)
+_MAX_WAITING = const(32)  # searches whose answers wait: each has up to 7 kB of them
 _RETRY_MS = const(5000)  # when a socket could not be opened
 
 
@@ -66,6 +67,7 @@ class Lan:
         self._ssdp = None
         self._events = None
         self._timers = []
+        self._waiting = 0  # answers to searches that are on their way
 
     @property
     def _present(self):
@@ -109,13 +111,24 @@ class Lan:
         self.announce()
 
     def _search(self, datagram, peer):
-        # At once, whatever MX allows: clients are known to give up after 250 ms.
-        for answer in self._responder.answers(datagram, peer, self._loop.now_ms):
-            self._ssdp.send(answer, peer)
+        # Soon, whatever MX allows: clients are known to give up after 250 ms.
+        answers = self._responder.answers(datagram, peer, self._loop.now_ms)
+        if not answers:
+            return
+        if self._waiting < _MAX_WAITING:
+            self._waiting += 1
+            self._loop.call_later(ssdp.ANSWER_MS, lambda: self._answer_waiting(answers, peer))
+        else:
+            self._send(answers, peer)
 
-    def _send(self, datagrams):
+    def _answer_waiting(self, answers, peer):
+        self._waiting -= 1
+        if self._ssdp is not None:
+            self._send(answers, peer)
+
+    def _send(self, datagrams, peer=None):
         for datagram in datagrams:
-            self._ssdp.send(datagram)
+            self._ssdp.send(datagram, peer)
 
     def announce(self):
         """Announce the device, twice, and then regularly."""

@@ -21,7 +21,11 @@ MAX_DATAGRAM = const(1500)  # bytes; a longer search is no search
 _BURST = const(96)  # answers to one source
 _ANSWERS_PER_SECOND = const(24)  # that a source regains
 _SOURCES = const(64)  # remembered; the one not heard of for longest makes room
-_DUPLICATE_MS = const(500)  # clients send a search two or three times at once, by multicast and unicast
+# An answer waits a moment. sbbi upnplib sends from one socket and hears on another that shares the port: until it has
+# closed the first one, the kernel gives the answer to that. And clients send a search two or three times at once, by
+# multicast and unicast: what comes again while the answer waits needs no other. What comes later does: nat-upnp asks
+# anew from the same port for each call, milliseconds after the one before.
+ANSWER_MS = const(20)
 _SEARCHES = const(32)  # remembered to find duplicates
 
 _ALIVE, _UPDATE, _BYEBYE = "alive", "update", "byebye"
@@ -87,7 +91,10 @@ class Responder:
         self._sources = {}  # address -> _Source
 
     def answers(self, datagram, peer, now_ms):
-        """Return the datagrams that answer what came from `peer` (ip, port): one a target (UDA 1.0 1.2.3)."""
+        """Return the datagrams that answer what came from `peer` (ip, port): one a target (UDA 1.0 1.2.3).
+
+        They are to be sent ANSWER_MS later.
+        """
         search = parse(datagram)
         if search is None:
             return []
@@ -97,7 +104,7 @@ class Responder:
         return [self._answer(target, usn, version) for target, usn, version in found]
 
     def _is_duplicate(self, search, peer, now_ms):
-        late = [one for one in self._searches if now_ms - one[2] < _DUPLICATE_MS]
+        late = [one for one in self._searches if now_ms - one[2] < ANSWER_MS]
         for one in late:
             if one[0] == peer and one[1] == search.target:
                 self._searches = late

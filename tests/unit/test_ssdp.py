@@ -78,13 +78,14 @@ def test_an_answer_to_the_byte():
         b"USN: uuid:1::urn:x:1\r\nBOOTID.UPNP.ORG: 7\r\nCONFIGID.UPNP.ORG: 9\r\nContent-Length: 0\r\n\r\n"]
 
 
-def test_duplicates_of_a_search_are_answered_once():
+def test_a_search_is_answered_once_until_its_answer_leaves():
     responder = _responder()
     for now_ms, peer, target, count in (
-            (0, PEER, "urn:x:1", 1), (0, PEER, "urn:x:1", 0), (499, PEER, "urn:x:1", 0),
-            (499, PEER, "upnp:rootdevice", 2),  # another target
-            (499, ("192.168.1.2", 40001), "urn:x:1", 1), (499, ("192.168.1.3", 40000), "urn:x:1", 1),
-            (500, PEER, "urn:x:1", 1), (999, PEER, "urn:x:1", 0), (1000, PEER, "urn:x:1", 1)):
+            (0, PEER, "urn:x:1", 1), (0, PEER, "urn:x:1", 0), (19, PEER, "urn:x:1", 0),
+            (19, PEER, "upnp:rootdevice", 2),  # another target
+            (19, ("192.168.1.2", 40001), "urn:x:1", 1), (19, ("192.168.1.3", 40000), "urn:x:1", 1),
+            (20, PEER, "urn:x:1", 1),  # the answer has left: it asks again
+            (39, PEER, "urn:x:1", 0), (40, PEER, "urn:x:1", 1)):
         assert len(responder.answers(_search(target), peer, now_ms)) == count, (now_ms, peer, target)
 
 
