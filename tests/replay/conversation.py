@@ -22,6 +22,7 @@ ENVELOPE = "{http://schemas.xmlsoap.org/soap/envelope/}"
 DEVICE = "{urn:schemas-upnp-org:device-1-0}"
 SCPD = "{urn:schemas-upnp-org:service-1-0}"
 IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice:%d"
+_LATE_MS = 100  # no answer to a search comes later
 WAN_IP = "urn:schemas-upnp-org:service:WANIPConnection:%d"
 
 
@@ -38,7 +39,7 @@ class Exchange:
 
     def __init__(self, where, at):
         self.where = where
-        self.at = self.answered_at = at  # milliseconds since the transcript's start
+        self.at = self.answered_at = at  # milliseconds from the transcript's start to the end of the request
         self.sent, self.got = [], []
         self.is_closed = False  # by the daemon, behind the answer
 
@@ -128,8 +129,9 @@ class Talk:
         elif where.startswith("event"):
             self.events.append(self._exchange(where, [data]))
         elif side == "< ":
-            self._open[where].got.append(data)
-            self._open[where].answered_at = self.now
+            one = self._searcher(where, data) if where.startswith("udp") else self._open[where]
+            one.got.append(data)
+            one.answered_at = self.now
         else:
             # a segment goes on with its request, a datagram never does
             before = self._open.get(where)
@@ -137,6 +139,17 @@ class Talk:
                 before = self._open[where] = self._exchange(where, [])
                 self.exchanges.append(before)
             before.sent.append(data)
+            before.at = before.answered_at = self.now
+
+    def _searcher(self, where, datagram):
+        """Return the search that this datagram answers; several may wait for theirs."""
+        for asked in headers(datagram)["st"], "ssdp:all":
+            line = rb"(?i)\nst: *%s(\r|\n|$)" % re.escape(asked.encode())
+            for one in self.exchanges:
+                if one.where == where and self.now - one.at < _LATE_MS and datagram not in one.got and (
+                        re.search(line, one.request)):
+                    return one
+        raise AssertionError("nobody asked for this: %s" % datagram)
 
     def _exchange(self, where, got):
         made = Exchange(where, self.now)

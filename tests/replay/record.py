@@ -32,7 +32,7 @@ import conversation  # noqa: E402
 import replay  # noqa: E402
 
 _HOST = "192.168.1.2"
-_PAUSE_MS = 50  # shorter ones are not written down
+_PAUSE_MS = 5  # shorter ones are not written down
 
 
 class Notes:

@@ -141,6 +141,8 @@ def test_sbbi_upnplib():
     assert [one.text for one in version] == ["1", "0"]  # "Unsupported device version (1.1)"
     answer = talk.search(IGD % 1)[0]
     assert answer["server"] and "::" in answer["usn"] and "max-age" in answer["cache-control"]
+    search = talk.exchanges[0]
+    assert search.answered_at - search.at == 20  # what comes at once is given to a socket that it is about to close
     assert talk.call("GetGenericPortMappingEntry").code == 713
     has_mapped(talk)
 
@@ -252,6 +254,8 @@ def test_nat_upnp():
     assert is_pure_version_1(root)  # "Service not found" otherwise
     assert service(root, WAN_IP % 1)["SCPDURL"]
     has_mapped(talk, 120)
+    # it searches anew for each thing that it does, from the same port and without a pause
+    assert len({one["peer"] for one in answers}) == 1 and len(answers) == 4
 
 
 def test_nat_api():
