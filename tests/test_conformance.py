@@ -2,14 +2,18 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from miniigd.description import Device
-from unit import test_control
 
 TOP = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TOP / "tests" / "unit"))
+
+import test_control  # noqa: E402
+
 ROWS = {row[0]: row for row in re.findall(r"^\| ([A-Z]\w+) \| ([\d -]+) \| ([\d -]+) \| (.+) \|$",
                                           (TOP / "docs" / "conformance.md").read_text(), re.M)}
 SOURCE = (TOP / "tests" / "unit" / "test_control.py").read_text()

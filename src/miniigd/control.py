@@ -47,6 +47,8 @@ class Control:
             if found is None:
                 raise HTTPError(404)
             kind, version, service = found
+            if kind == EVENT and request.method == "POST" and request.header(b"soapaction") is not None:
+                kind = CONTROL  # KTorrent asks for the external address there
             if request.method not in _METHODS[kind]:
                 self._refuse_method(request.method, kind)
             if kind == CONTROL:

@@ -144,7 +144,7 @@ class Lan:
     def _set_timers(self, timers=()):
         """Have the next announcement come before the present ones end, not at the same time as other devices'."""
         self._cancel_timers()
-        early = self._notify_ms * random_bytes(1)[0] // 4096
+        early = self._notify_ms * (1 + random_bytes(1)[0]) // 4096
         self._timers = [self._loop.call_later(self._notify_ms - early, self._announce_again)] + list(timers)
 
     def _cancel_timers(self):

@@ -210,6 +210,15 @@ def test_only_subscriptions_of_what_there_is_reach_the_events():
     assert control._events.requests == []
 
 
+def test_a_call_to_the_event_path_is_answered():
+    """KTorrent takes that path for the control path."""
+    control, _ = _control()
+    answer = control.respond(make_request(
+        "POST", EVENT, ((b"SOAPAction", b"urn:x#GetExternalIPAddress"),),
+        b"<s:Envelope><s:Body><u:GetExternalIPAddress/></s:Body></s:Envelope>"), HOST, 100)
+    assert b"<NewExternalIPAddress>81.2.69.160<" in answer
+
+
 def test_a_wrong_method_is_told_which_are_right():
     control, _ = _control()
     subscriptions = b"Allow: SUBSCRIBE, UNSUBSCRIBE"
