@@ -44,7 +44,7 @@ _LIBC = ("ld.so.1 libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 libr
 # What they depend on comes along, except crc32c_generic, which libcrc32c asks for by what it does.
 _BOOT_MODULES = "virtio_pci virtio_blk squashfs overlay".split()  # without these there is no root
 _MODULES = """
-    virtio_net crc32c_generic
+    virtio_net bridge crc32c_generic
     nf_tables nft_compat nft_chain_nat nft_nat nft_masq nft_ct nft_redir nft_log nft_limit nft_reject nft_reject_inet
     nft_fib_inet nft_numgen nft_hash nft_objref nft_quota nf_conntrack_netlink
     ip_tables iptable_filter iptable_nat iptable_mangle xt_nat xt_conntrack xt_tcpudp xt_MASQUERADE xt_REDIRECT

@@ -7,8 +7,10 @@
 //     host.wall_seconds()       seconds since 1970, on the clock that jumps
 //     host.rename(from, to)     rename(2); raises OSError
 //     host.file_mark(path)      (inode, bytes, second of the last change) of a file, None where there is none
+//     host.ignore_sender(fd, other)  a netlink socket hears no reports of what the other one changed
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -68,6 +70,38 @@ static mp_obj_t host_wall_seconds(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_wall_seconds_obj, host_wall_seconds);
 
+// Reports name who made the change; a filter in the kernel spares us waking up for our own. (What is taken from the
+// kernel's headers is written out here: a C library comes without them.)
+static mp_obj_t host_ignore_sender(mp_obj_t fd, mp_obj_t other) {
+    struct {
+        uint16_t family, padding;
+        uint32_t port, groups;
+    } address; // sockaddr_nl
+    socklen_t length = sizeof(address);
+    if (getsockname(mp_obj_get_int(other), (struct sockaddr *)&address, &length) < 0) {
+        mp_raise_OSError(errno);
+    }
+    struct {
+        uint16_t code;
+        uint8_t if_true, if_false;
+        uint32_t operand;
+    } code[] = { // sock_filter
+        {0x20, 0, 0, 12}, // load nlmsg_pid, in network order
+        {0x15, 0, 1, htonl(address.port)}, // is it the other one's?
+        {0x06, 0, 0, 0}, // drop it
+        {0x06, 0, 0, 0xffffffff}, // keep it whole
+    };
+    struct {
+        unsigned short length;
+        void *code;
+    } program = {MP_ARRAY_SIZE(code), code}; // sock_fprog
+    if (setsockopt(mp_obj_get_int(fd), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0) {
+        mp_raise_OSError(errno);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_ignore_sender_obj, host_ignore_sender);
+
 static mp_obj_t host_rename(mp_obj_t from, mp_obj_t to) {
     if (rename(mp_obj_str_get_str(from), mp_obj_str_get_str(to)) < 0) {
         mp_raise_OSError(errno);
@@ -103,6 +137,7 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_read_signal), MP_ROM_PTR(&host_read_signal_obj) },
     { MP_ROM_QSTR(MP_QSTR_monotonic_ms), MP_ROM_PTR(&host_monotonic_ms_obj) },
     { MP_ROM_QSTR(MP_QSTR_wall_seconds), MP_ROM_PTR(&host_wall_seconds_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ignore_sender), MP_ROM_PTR(&host_ignore_sender_obj) },
     { MP_ROM_QSTR(MP_QSTR_rename), MP_ROM_PTR(&host_rename_obj) },
     { MP_ROM_QSTR(MP_QSTR_file_mark), MP_ROM_PTR(&host_file_mark_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },

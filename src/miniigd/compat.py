@@ -51,6 +51,10 @@ if host:
         """Shut down reading (0), writing (1) or both (2)."""
         host.shutdown(sock.fileno(), how)
 
+    def ignore_sender(sock, other):
+        """Let a netlink socket hear no reports of what the netlink socket `other` changed."""
+        host.ignore_sender(sock.fileno(), other.fileno())
+
     def select_ms(selector, timeout_ms):
         """Wait up to `timeout_ms` (None: for ever); return the selector's list of (key, events)."""
         return selector.select_ms(timeout_ms)
@@ -58,6 +62,7 @@ if host:
     print_exception = sys.print_exception
 
 else:
+    import ctypes
     import os
     import signal
     import time
@@ -65,6 +70,7 @@ else:
     from os import replace as rename  # put a file in the place of another, as a whole
     from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
+    _SO_ATTACH_FILTER = 26
     _signal_pipe = None
 
     def const(value):
@@ -120,6 +126,15 @@ else:
     def shutdown(sock, how):
         """Shut down reading (0), writing (1) or both (2)."""
         sock.shutdown(how)
+
+    def ignore_sender(sock, other):
+        """Let a netlink socket hear no reports of what the netlink socket `other` changed."""
+        # struct sock_filter: load the sender of the message (network order), drop it if it is the other, else keep it.
+        sender = struct.unpack(">I", struct.pack("@I", other.getsockname()[0]))[0]
+        code = b"".join([struct.pack("@HBBI", *one) for one in (
+            (0x20, 0, 0, 12), (0x15, 0, 1, sender), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))])
+        buffer = ctypes.create_string_buffer(code, len(code))
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 4, ctypes.addressof(buffer)))
 
     def select_ms(selector, timeout_ms):
         """Wait up to `timeout_ms` (None: for ever); return the selector's list of (key, events)."""

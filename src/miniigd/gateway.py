@@ -189,7 +189,14 @@ class Gateway:
 
     def sync(self, now):
         """Make the firewall hold exactly the table's mappings; FirewallError."""
-        self.firewall.sync([mapping for mapping in self.table if mapping.enabled], now)
+        self.firewall.sync(self._opened(), now)
+
+    def is_intact(self):
+        """True when the firewall holds exactly the table's mappings; FirewallError."""
+        return self.firewall.is_intact(self._opened())
+
+    def _opened(self):
+        return [mapping for mapping in self.table if mapping.enabled]
 
 
 def _latest(leases):

@@ -9,7 +9,8 @@ import socket
 
 from . import log
 from .compat import (IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL,
-                     SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ip4_bytes, netlink_socket, shutdown, split_address)
+                     SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ignore_sender, ip4_bytes, netlink_socket, shutdown,
+                     split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
@@ -23,6 +24,7 @@ _READ = const(2048)  # bytes at once
 _DATAGRAM = const(1536)  # bytes; more than Ethernet carries
 _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
 _NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
+_MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
 _TTL = b"\x02\0\0\0"  # UDA 1.1 1.1.2: at most a router away
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
 
@@ -327,11 +329,12 @@ class NetlinkChannel:
 
     def _drain(self):
         # What is left of a conversation that broke off must not be taken for an answer.
-        try:
-            while self._sock.recv(_NETLINK_READ):
-                pass
-        except OSError:
-            pass
+        for _ in range(_MOST_DRAINED):
+            try:
+                self._sock.recv(_NETLINK_READ)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    return
 
     def close(self):
         """End the conversation."""
@@ -346,5 +349,26 @@ class NetlinkChannel:
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
                     receive(None)
+
+        loop.register(self._sock, EVENT_READ, read)
+
+    def ignore(self, other):
+        """Hear no reports of what the NetlinkChannel `other` changes."""
+        try:
+            ignore_sender(self._sock, other._sock)
+        except OSError as error:
+            log.debug("reports of our own changes are heard too (errno %d)" % error.errno)
+
+    def watch(self, loop, pause_ms, notice):
+        """Call notice() when the kernel reports anything, `pause_ms` after the first of a row of reports."""
+
+        def read(events):
+            loop.unregister(self._sock)
+            loop.call_later(pause_ms, look)
+
+        def look():
+            self._drain()
+            loop.register(self._sock, EVENT_READ, read)
+            notice()
 
         loop.register(self._sock, EVENT_READ, read)

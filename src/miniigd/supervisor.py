@@ -17,6 +17,7 @@ from .net import NetlinkChannel
 from .wan import Wan
 
 _RETRY_MS = const(5000)  # when the kernel did not do what it was asked
+_CHECK_MS = const(500)  # behind the first report of a change of the firewall: a reload makes many
 
 
 def main(arguments):
@@ -41,14 +42,19 @@ def main(arguments):
 
 
 def _make_firewall(name):
-    """Return (the back end, what ends connections or None); only the modules that are used are loaded."""
+    """Return (the back end, what ends connections, the NetlinkChannel that hears of changes), the last two or None.
+
+    Only the modules that are used are loaded.
+    """
     if name == "memory":
         from .firewall.memory import MemoryFirewall
 
-        return MemoryFirewall(), None
-    from .firewall import conntrack, nft
+        return MemoryFirewall(), None, None
+    from .firewall import conntrack, nft, nft_messages
 
-    return nft.NftFirewall(NetlinkChannel(nft.PROTOCOL)), conntrack.Flows(NetlinkChannel(conntrack.PROTOCOL))
+    channel, watch = NetlinkChannel(nft_messages.PROTOCOL), NetlinkChannel(nft_messages.PROTOCOL, nft_messages.GROUPS)
+    watch.ignore(channel)
+    return nft.NftFirewall(channel), conntrack.Flows(NetlinkChannel(conntrack.PROTOCOL)), watch
 
 
 def _is_ppp(device):
@@ -69,12 +75,13 @@ class Supervisor:
         self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
                         settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
-        firewall, flows = _make_firewall(settings.firewall)
+        firewall, flows, self._watch = _make_firewall(settings.firewall)
         self._gateway = Gateway(MappingTable(), firewall, self._wan, settings.max_lease_duration, self._leases, flows)
         self._wan_index = 0  # the one that the firewall's rules were made for
         self._lans = None  # Lans
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
+        self._trouble = ""  # what the firewall could not do, as last said in the log
         self._settling = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
@@ -89,6 +96,8 @@ class Supervisor:
             self._loop.on_signal(number, self._refresh)
         self._loop.at_end_of_turn = self._end_turn
         self._reports.listen(self._loop, self._on_report)
+        if self._watch is not None:
+            self._watch.watch(self._loop, _CHECK_MS, self._check_firewall)
         log.info("miniigd %s started" % VERSION)
         if self._leases is not None:
             self._gateway.restore(self._leases.read(), self._loop.now)
@@ -156,9 +165,25 @@ class Supervisor:
             self._gateway.firewall.open(self._wan)
             self._gateway.sync(self._loop.now)
             self._wan_index = self._wan.index
+            self._trouble = ""
+        except FirewallError as error:
+            if error.text != self._trouble:  # once, not at each try
+                self._trouble = error.text
+                log.error(error.text)
+            self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)
+
+    def _check_firewall(self):
+        """Somebody else changed the firewall: if that is about our rules, put them back."""
+        gateway = self._gateway
+        try:
+            if self._leases is not None:
+                self._follow_leases()  # an older LuCI takes the rule out, and the line
+            if gateway.is_intact():
+                return
         except FirewallError as error:
             log.error(error.text)
-            self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)
+        log.warning("the firewall was changed by somebody else: putting our rules back")
+        self._project()
 
     def _end_turn(self):
         """Do what follows from the changes of a turn of the loop."""

@@ -55,3 +55,12 @@ def test_a_failure_changes_nothing():
         assert firewall.open_mappings == [(mapping, 60)]
     firewall.failure = None
     firewall.remove([mapping])
+
+
+def test_it_knows_what_it_holds():
+    firewall, mappings = MemoryFirewall(), [object(), object()]
+    firewall.sync([], 100)
+    assert firewall.is_intact([]) and not firewall.is_intact(mappings)
+    firewall.open_mappings = [(mapping, 60) for mapping in mappings]
+    assert firewall.is_intact(mappings) and not firewall.is_intact(mappings[::-1])
+    assert firewall.counters(mappings) == [(0, 0)] * 2

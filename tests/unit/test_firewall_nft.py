@@ -6,13 +6,16 @@ import struct
 from helpers import Output, nft_messages, raised, values
 from miniigd import log
 from miniigd.errors import FirewallError
+from miniigd.firewall import nft_fw4, nft_table
 from miniigd.firewall.nft import NftFirewall
 from miniigd.mapping import PortMapping
+from miniigd.netlink import Message
 
 ERROR, BEGIN, END = 2, 0x10, 0x11
 NEWTABLE, DELTABLE = 0xA00, 0xA02
 GETTABLE, GETCHAIN, NEWRULE, DELRULE, GETSET = 0xA01, 0xA04, 0xA06, 0xA08, 0xA0A
-NEWSETELEM, DELSETELEM = 0xA0C, 0xA0E
+NEWSETELEM, GETSETELEM, DELSETELEM = 0xA0C, 0xA0D, 0xA0E
+GETRULE = 0xA07
 ACK, ECHO = 0x4, 0x8
 
 
@@ -50,6 +53,23 @@ class _Kernel:
         assert [is_answered(answer) for answer in answers] == [False] * (len(answers) - 1) + [True]
         return answers
 
+    def converse(self, data, is_answered, take, is_short=False):
+        """Answer a question for everything: `rules` (handles) or `elements` ({set: [(key, packets, bytes)]})."""
+        ((kind, _, _, _, attributes),) = nft_messages(bytes(data))
+        failure = self.failures.pop(0) if self.failures else 0
+        if failure:
+            answers = [struct.pack("@IHHIIi", 36, ERROR, 0, 0, 0, -failure) + bytes(16)]
+        elif kind == GETRULE:
+            answers = [_rule(handle) for handle in self.rules] + [_DONE]
+        else:
+            assert kind == GETSETELEM
+            answers = [_elements(some) for some in self.elements[attributes[2]]] + [_DONE]
+        for answer in answers:
+            take(answer)
+            if is_answered(answer):
+                return
+        raise AssertionError("no end")
+
     def kinds(self):
         """Return the types of the messages of the last transaction."""
         return [one[0] for one in self.sent[-1]]
@@ -58,6 +78,36 @@ class _Kernel:
 def _rule(handle):
     value = struct.pack("@HH4s", 8, 1, b"fw4\0") + struct.pack("@HH", 12, 3) + struct.pack(">Q", handle)
     return struct.pack("@IHHII", 20 + len(value), NEWRULE, 0, 0, 0) + b"\1\0\0\0" + value
+
+
+_DONE = struct.pack("@IHHIIi", 20, 3, 0, 0, 0, 0)
+
+
+def _elements(some):
+    """Return a datagram with elements, (key, packets, bytes) each; None: the kernel does not count."""
+    message = Message()
+    message.begin(NEWSETELEM, 0, 0)
+    message.add(b"\1\0\0\0")
+    message.attribute(1, b"fw4\0")
+    outer = message.nest(3)
+    for key, packets, octets in some:
+        one = message.nest(1)
+        value = message.nest(1)
+        message.attribute(1, key)
+        message.unnest(value)
+        message.attribute(4, bytes(8))
+        if packets is not None:
+            expression = message.nest(7)
+            message.attribute(1, b"counter\0")
+            inner = message.nest(2)
+            message.attribute(1, struct.pack(">Q", octets))
+            message.attribute(2, struct.pack(">Q", packets))
+            message.unnest(inner)
+            message.unnest(expression)
+        message.unnest(one)
+    message.unnest(outer)
+    message.end()
+    return bytes(message.data)
 
 
 def _opened(names=None):
@@ -287,3 +337,52 @@ def test_several_mappings_close_in_one_batch_each_64():
         mapping.handle = b"12345678"
     raised(FirewallError, firewall.remove, mappings[:2])
     assert [mapping.handle for mapping in mappings[:2]] == [b"12345678"] * 2
+
+
+def _held(names=None):
+    """Return (firewall, kernel, mappings): three are open, and the kernel holds just them."""
+    firewall, kernel = _opened(names)
+    mappings = [_mapping(8000), _mapping(8001, "UDP"), _mapping(8002, remote_host="11.0.0.1")]
+    with Output(log):
+        firewall.sync(mappings, 100)
+    layout = nft_fw4 if names is None else nft_table
+    kernel.rules = [struct.unpack(">Q", mapping.handle)[0] for mapping in mappings] if names is None else [1, 2]
+    kernel.elements = {name: [] for name in layout.SETS}
+    for number, mapping in enumerate(mappings):
+        key, name = layout.key_of(mapping)
+        kernel.elements[name].append([(key, number + 1, 1000 * (number + 1))])  # a datagram each
+    return firewall, kernel, mappings
+
+
+def test_what_is_as_we_left_it_is_intact():
+    for names in (None, ()):
+        firewall, _, mappings = _held(names)
+        assert firewall.is_intact(mappings)
+        assert not firewall.is_intact(mappings[:2]) and not firewall.is_intact(mappings + [_mapping(9000)])
+
+
+def test_what_somebody_else_changed_is_not():
+    for names in (None, ()):
+        for harm in (lambda kernel: kernel.rules.pop(), lambda kernel: kernel.rules.append(99),
+                     lambda kernel: kernel.elements[sorted(kernel.elements)[0]].pop(),
+                     lambda kernel: kernel.elements[sorted(kernel.elements)[1]].pop(),
+                     lambda kernel: kernel.failures.append(errno.ENOENT)):
+            firewall, kernel, mappings = _held(names)
+            harm(kernel)
+            assert not firewall.is_intact(mappings)
+    firewall, kernel, mappings = _held()
+    kernel.rules = kernel.rules[::-1]
+    assert not firewall.is_intact(mappings)  # the order counts
+    kernel.failures = [errno.EPERM]
+    assert raised(FirewallError, firewall.is_intact, mappings).args[1] == errno.EPERM
+    assert not NftFirewall(kernel).is_intact([])
+
+
+def test_counters_are_each_mapping_s_own():
+    for names in (None, ()):
+        firewall, kernel, mappings = _held(names)
+        assert firewall.counters(mappings) == [(1, 1000), (2, 2000), (3, 3000)]
+        assert firewall.counters(mappings[2:] + [_mapping(9000)]) == [(3, 3000), (0, 0)]
+        for entries in kernel.elements.values():
+            entries[:] = [[(key, None, None) for key, _, _ in some] for some in entries]
+        assert firewall.counters(mappings) == [(0, 0)] * 3

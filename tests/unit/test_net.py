@@ -714,3 +714,46 @@ def test_lost_reports_are_told():
         assert heard == expected
         real.close()
 
+
+
+def test_reports_of_another_channel_s_changes_are_left_out():
+    # The kernel's answers name who asked, as its reports do.
+    loop, channel, other = Loop(), NetlinkChannel(0), NetlinkChannel(0)
+    channel.ignore(other)
+    assert len(channel.transact(_getlink(b"lo"), lambda datagram: True)) == 1
+    channel.ignore(channel)
+    assert raised(FirewallError, channel.transact, _getlink(b"lo"), lambda datagram: True).args[1] == errno.EAGAIN
+    channel.close()
+    other.close()
+
+
+def test_a_row_of_reports_is_noticed_once_and_after_a_while():
+    with Clock() as clock:
+        loop, channel, noticed = Loop(), NetlinkChannel(0), []
+        channel.watch(loop, 500, lambda: noticed.append(clock.ms))
+        _turn(loop)
+        assert noticed == []
+        for count in (1, 2):
+            for _ in range(20):
+                channel._sock.send(_getlink(b"lo"))
+                _turn(loop)
+            assert len(noticed) == count - 1
+            clock.ms += 499
+            _turn(loop)
+            assert len(noticed) == count - 1
+            clock.ms += 1
+            _turn(loop)
+            assert len(noticed) == count
+            clock.ms += 5000
+            _turn(loop)
+            assert len(noticed) == count
+        loop.unregister(channel._sock)
+        channel.close()
+
+
+def test_answers_are_taken_one_by_one():
+    channel, taken = NetlinkChannel(0), []
+    channel.converse(_getlink(b"lo", 3) + _getlink(b"lo", 4), lambda datagram: netlink.messages(datagram)[0][1] == 4,
+                     taken.append)
+    assert [netlink.messages(datagram)[0][1] for datagram in taken] == [3, 4]
+    channel.close()

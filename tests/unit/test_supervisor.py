@@ -67,6 +67,7 @@ class _Firewall:
     def __init__(self):
         self.calls = []
         self.failures = []
+        self.is_harmed = False
 
     def _call(self, *call):
         self.calls.append(call)
@@ -88,6 +89,10 @@ class _Firewall:
 
     def close(self):
         self._call("close")
+
+    def is_intact(self, mappings):
+        self._call("is_intact", [mapping.external_port for mapping in mappings])
+        return not self.is_harmed
 
     def took(self):
         """Return the calls since the last question."""
@@ -162,7 +167,8 @@ class _Channel:
 class _Started:
     """A running supervisor on a kernel that is stood in for: `with _Started() as it: it.turn() ...`."""
 
-    def __init__(self, uuid="", failures=(), wan="wan", **settings):
+    def __init__(self, uuid="", failures=(), wan="wan", watch=None, **settings):
+        self.watch = watch
         self._settings = config.Config()
         self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], wan, uuid
         self._settings.lease_path = ""
@@ -180,7 +186,7 @@ class _Started:
         self._real = (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
                       loop_module.Loop.run)
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
-        module._make_firewall = lambda name: (self.firewall, None)
+        module._make_firewall = lambda name: (self.firewall, None, self.watch)
         loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
         loop_module.Loop.run = lambda loop: None
         _Lans.made = []
@@ -414,6 +420,38 @@ def test_a_firewall_that_is_not_ready_is_tried_again():
         assert "run 'fw4 reload'" in it.output.text()
 
 
+class _Watch:
+    """Stands in for the channel that hears of changes."""
+
+    def watch(self, loop, pause_ms, notice):
+        self.notice = notice
+
+
+def test_what_somebody_else_changed_is_put_back():
+    def script(it):
+        it.add(8000)
+        it.firewall.took()
+        it.watch.notice()
+        assert it.firewall.took() == [("is_intact", [8000])]
+        it.firewall.is_harmed = True
+        it.watch.notice()
+        assert it.firewall.took() == [("is_intact", [8000]), ("open",), ("sync", [8000])]
+        it.firewall.failures = [FirewallError("told to", errno.EPERM)]
+        it.watch.notice()
+        assert it.firewall.took() == [("is_intact", [8000]), ("open",), ("sync", [8000])]
+
+    with _Started(watch=_Watch()) as it:
+        it.run(script)
+        assert it.output.text().count("putting our rules back") == 2 and "told to" in it.output.text()
+
+
+def test_a_trouble_that_lasts_is_said_once():
+    refusal = FirewallError("run 'fw4 reload'", errno.ENOENT)
+    with _Started("", [refusal] * 10) as it:
+        it.run(lambda it: [it.turn(5) for _ in range(12)])
+        assert it.output.text().count("run 'fw4 reload'") == 1
+
+
 def test_several_sighups_make_one_retry():
     def script(it):
         it.firewall.failures = [FirewallError("not yet", errno.ENOENT)] * 3
@@ -451,8 +489,8 @@ def test_a_kernel_without_netlink_is_status_1():
 
 
 def test_only_the_back_end_that_is_asked_for_is_made():
-    firewall, flows = supervisor_module._make_firewall("memory")
-    assert type(firewall).__name__ == "MemoryFirewall" and flows is None
+    firewall, flows, watch = supervisor_module._make_firewall("memory")
+    assert type(firewall).__name__ == "MemoryFirewall" and flows is None and watch is None
     real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
     raised(FirewallError, supervisor_module._make_firewall, "nft")
     supervisor_module.NetlinkChannel = real

@@ -7,6 +7,8 @@
     remove(mappings)                     close these, in one change where the kernel takes so many at once
     sync(mappings, now)                  hold exactly these, in this order, whatever was there before
     close()                              remove everything
+    is_intact(mappings)                  False when somebody else changed what is in the kernel for these
+    counters(mappings)                   [(packets, bytes) that came in for the first time through each]
 
 Each raises FirewallError when the kernel did not do it; then nothing has changed (a sync may have done a part: it is
 to be called again). A back end decides nothing.

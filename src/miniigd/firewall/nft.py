@@ -13,9 +13,9 @@ from .. import log
 from ..compat import const, ip4_bytes
 from ..errors import FirewallError
 from ..mapping import PortMapping
-from ..netlink import ERROR, Message, attributes, error_of, messages
-from . import nft_fw4, nft_table
-from .nft_messages import NEWRULE, PROTOCOL, RULE_HANDLE, begin_batch, end_batch
+from ..netlink import DONE, ERROR, Message, error_of, messages
+from . import nft_fw4, nft_messages, nft_table
+from .nft_messages import begin_batch, end_batch
 
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
 _REMOVE_BATCH = const(64)  # mappings in one batch that closes them: about 14 KB
@@ -26,7 +26,7 @@ _IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 
 
 class NftFirewall:
-    """See miniigd.firewall; `channel` sends messages and returns the kernel's datagrams (net.NetlinkChannel)."""
+    """See miniigd.firewall; `channel` speaks with the kernel (net.NetlinkChannel of nft_messages.PROTOCOL)."""
 
     def __init__(self, channel):
         self._channel = channel
@@ -137,6 +137,52 @@ class NftFirewall:
                 batch, pending = _begin(), []
         self._commit_all(batch, pending)
 
+    def is_intact(self, mappings):
+        """See miniigd.firewall: the chain's rules, and the number of elements, are what they should be."""
+        if self._layout is None:
+            return False
+        layout = self._layout
+        handles, counts = [], []
+        try:
+            self._dump(nft_messages.ask_rules, layout.CHAIN,
+                       lambda datagram: handles.extend(nft_messages.handles(datagram)))
+            for name in layout.SETS:
+                keys = []
+                self._dump(nft_messages.ask_elements, name,
+                           lambda datagram: keys.extend([1 for _ in nft_messages.elements(datagram)]))
+                counts.append(len(keys))
+        except FirewallError as error:
+            if not error.is_absence:
+                raise
+            return False
+        narrow = len([1 for mapping in mappings if mapping.remote_host])
+        return counts == [len(mappings) - narrow, narrow] and layout.are_rules_intact(handles, mappings)
+
+    def counters(self, mappings):
+        """See miniigd.firewall."""
+        self._check_open()
+        found = {}
+        for name in self._layout.SETS:
+            self._dump(nft_messages.ask_elements, name,
+                       lambda datagram: found.update(dict(nft_messages.elements(datagram))))
+        return [found.get(self._layout.key_of(mapping)[0], (0, 0)) for mapping in mappings]
+
+    def _dump(self, ask, name, take):
+        """Ask for all there is in the chain or set `name`; call take(datagram) with each of the answers."""
+        message = Message()
+        ask(message, self._layout.TABLE, name)
+        failures = []
+
+        def look(datagram):
+            for message_type, _, start, _ in messages(datagram):
+                if message_type == ERROR:
+                    failures.append(error_of(datagram, start))
+            take(datagram)
+
+        self._channel.converse(message.data, _is_dumped, look)
+        if failures and failures[0]:
+            raise FirewallError("nftables: the kernel does not say what there is (errno %d)" % failures[0], failures[0])
+
     def close(self):
         """See miniigd.firewall."""
         if self._layout is not None:
@@ -158,25 +204,30 @@ class NftFirewall:
 
         `is_one`: they are about one mapping.
         """
-        handles = []
+        made = []
         failure = None
         for datagram in self._channel.transact(data, _is_answered, is_one):
-            for message_type, _, start, end in messages(datagram):
+            for message_type, _, start, _ in messages(datagram):
                 if message_type == ERROR:
                     failure = failure or error_of(datagram, start)
-                elif message_type == NEWRULE:
-                    for kind, begin, stop in attributes(datagram, start + 4, end):
-                        if kind == RULE_HANDLE:
-                            handles.append(bytes(datagram[begin:stop]))
+            made.extend(nft_messages.handles(datagram))
         if failure:
             raise FirewallError("nftables: the kernel refused a change (errno %d)" % failure, failure)
-        return handles
+        return made
 
 
 def _is_answered(datagram):
     """True when `datagram` holds the acknowledgement, or refusal, of the last message."""
     for message_type, sequence, _, _ in messages(datagram):
         if message_type == ERROR and sequence == _LAST:
+            return True
+    return False
+
+
+def _is_dumped(datagram):
+    """True when `datagram` ends the answer to a question for everything, or refuses it."""
+    for message_type, _, _, _ in messages(datagram):
+        if message_type in (DONE, ERROR):
             return True
     return False
 

@@ -56,7 +56,7 @@ def add(batch, mapping, replaced, seconds, wan, before=None):
     # The rule is put in again even where nothing of it changes: a reload of firewall4 drops rules and keeps elements,
     # and then this batch fails instead of renewing half a mapping.
     _add_rule(batch, mapping, handle, wan, before)
-    key, name = _key(mapping)
+    key, name = key_of(mapping)
     nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, None, seconds)
 
 
@@ -102,11 +102,17 @@ def delete_rule(batch, mapping):
 
 def delete_element(batch, mapping):
     """Append what removes the set element of `mapping`."""
-    key, name = _key(mapping)
+    key, name = key_of(mapping)
     nft.element(batch, nft.DELSETELEM, 0, TABLE, name, key)
 
 
 DELETIONS = (delete_rule, delete_element)
+SETS = (SET, SET_FROM)
+
+
+def are_rules_intact(handles, mappings):
+    """True when the chain holds the rules of `mappings` and no other, in their order."""
+    return handles == [mapping.handle for mapping in mappings]
 
 
 def flush(batch, wan):
@@ -122,7 +128,7 @@ def flush(batch, wan):
 close = flush
 
 
-def _key(mapping):
+def key_of(mapping):
     """Return the (key, set) of a mapping's element: each part of a key takes whole 4 bytes."""
     key = struct.pack(">B3xH2x4sH2x", nft.IPPROTO[mapping.protocol], mapping.external_port,
                       ip4_bytes(mapping.internal_client), mapping.internal_port)

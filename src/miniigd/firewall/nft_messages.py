@@ -6,16 +6,17 @@ Owns the numbers of that header. Appends to a netlink Message; sends nothing, kn
 import struct
 
 from ..compat import const
-from ..netlink import REQUEST
+from ..netlink import DUMP, REQUEST, attributes, messages
 
 PROTOCOL = const(12)  # NETLINK_NETFILTER
+GROUPS = const(0x40)  # NFNLGRP_NFTABLES: the kernel reports who changed what
 IPPROTO = {"TCP": 6, "UDP": 17}
 
 NEWTABLE, GETTABLE, DELTABLE = const(0xA00), const(0xA01), const(0xA02)
 NEWCHAIN, GETCHAIN = const(0xA03), const(0xA04)
-NEWRULE, DELRULE = const(0xA06), const(0xA08)
+NEWRULE, GETRULE, DELRULE = const(0xA06), const(0xA07), const(0xA08)
 NEWSET, GETSET = const(0xA09), const(0xA0A)
-NEWSETELEM, DELSETELEM = const(0xA0C), const(0xA0E)
+NEWSETELEM, GETSETELEM, DELSETELEM = const(0xA0C), const(0xA0D), const(0xA0E)
 _BATCH_BEGIN, _BATCH_END = const(0x10), const(0x11)
 _NF_TABLES = const(10)  # the subsystem
 
@@ -25,7 +26,8 @@ SET_TABLE, SET_NAME, SET_FLAGS, SET_KEY_TYPE, SET_KEY_LEN = const(1), const(2), 
 SET_DATA_TYPE, SET_DATA_LEN, SET_ID = const(6), const(7), const(10)
 RULE_TABLE, RULE_CHAIN, RULE_HANDLE, RULE_EXPRESSIONS, RULE_POSITION = const(1), const(2), const(3), const(4), const(6)
 _ELEMENTS_TABLE, _ELEMENTS_SET, _ELEMENTS = const(1), const(2), const(3)
-_ELEMENT_KEY, _ELEMENT_DATA, _ELEMENT_TIMEOUT = const(1), const(2), const(4)
+_ELEMENT_KEY, _ELEMENT_DATA, _ELEMENT_TIMEOUT, _ELEMENT_EXPRESSION = const(1), const(2), const(4), const(7)
+_COUNTER_BYTES, _COUNTER_PACKETS = const(1), const(2)
 _LIST_ELEMENT, _DATA_VALUE = const(1), const(1)
 
 REGISTER_1, REGISTER_2 = const(1), const(2)  # of 16 bytes each
@@ -92,6 +94,64 @@ def flush_set(batch, table, name):
     batch.attribute(_ELEMENTS_TABLE, table)
     batch.attribute(_ELEMENTS_SET, name)
     batch.end()
+
+
+def ask_rules(message, table, chain):
+    """Append the question for the rules of a chain, in order."""
+    begin(message, GETRULE, DUMP)
+    message.attribute(RULE_TABLE, table)
+    message.attribute(RULE_CHAIN, chain)
+    message.end()
+
+
+def handles(datagram):
+    """Return the handles (8 bytes each) of the rules in an answer."""
+    found = []
+    for kind, _, start, end in messages(datagram):
+        if kind == NEWRULE:
+            for name, begin_at, stop in attributes(datagram, start + 4, end):
+                if name == RULE_HANDLE:
+                    found.append(bytes(datagram[begin_at:stop]))
+    return found
+
+
+def ask_elements(message, table, name):
+    """Append the question for the elements of a set or map."""
+    begin(message, GETSETELEM, DUMP)
+    message.attribute(_ELEMENTS_TABLE, table)
+    message.attribute(_ELEMENTS_SET, name)
+    message.end()
+
+
+def elements(datagram):
+    """Yield (key, (packets, bytes)) of the elements in an answer; zeros where the kernel does not count."""
+    for kind, _, start, end in messages(datagram):
+        if kind == NEWSETELEM:
+            for name, begin_at, stop in attributes(datagram, start + 4, end):
+                if name == _ELEMENTS:
+                    for _, first, last in attributes(datagram, begin_at, stop):
+                        yield _element(datagram, first, last)
+
+
+def _element(datagram, start, end):
+    key, counts = b"", (0, 0)
+    for name, first, last in attributes(datagram, start, end):
+        if name == _ELEMENT_KEY:
+            for _, begin_at, stop in attributes(datagram, first, last):
+                key = bytes(datagram[begin_at:stop])
+        elif name == _ELEMENT_EXPRESSION:
+            for inner, begin_at, stop in attributes(datagram, first, last):
+                if inner == 2:  # the expression's own values
+                    counts = _counts(datagram, begin_at, stop)
+    return key, counts
+
+
+def _counts(datagram, start, end):
+    values = {}
+    for name, begin_at, stop in attributes(datagram, start, end):
+        if stop - begin_at == 8:
+            values[name] = struct.unpack_from(">Q", datagram, begin_at)[0]
+    return values.get(_COUNTER_PACKETS, 0), values.get(_COUNTER_BYTES, 0)
 
 
 def _begin_expression(batch, name):

@@ -101,21 +101,27 @@ def add(batch, mapping, replaced, seconds, wan, before=None):
     """Append what opens `mapping`, in the place of `replaced` where that is in the kernel; elements have no order."""
     if replaced is not None and replaced.handle is not None:
         delete_element(batch, replaced)
-    key, name = _key(mapping)
+    key, name = key_of(mapping)
     data = ip4_bytes(mapping.internal_client) + struct.pack(">H2x", mapping.internal_port)
     nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, data, seconds)
 
 
 def delete_element(batch, mapping):
     """Append what removes the element of `mapping`."""
-    key, name = _key(mapping)
+    key, name = key_of(mapping)
     nft.element(batch, nft.DELSETELEM, 0, TABLE, name, key)
 
 
 DELETIONS = (delete_element,)
+SETS = (MAP, MAP_FROM)
 
 
-def _key(mapping):
+def are_rules_intact(handles, mappings):
+    """True when the chain holds its two rules, one for each map."""
+    return len(handles) == len(SETS)
+
+
+def key_of(mapping):
     """Return the (key, map) of a mapping's element: each part of a key takes whole 4 bytes."""
     key = struct.pack(">B3xH2x", nft.IPPROTO[mapping.protocol], mapping.external_port)
     if mapping.remote_host:
