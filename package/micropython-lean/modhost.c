@@ -9,14 +9,20 @@
 //     host.file_mark(path)      (inode, bytes, second of the last change) of a file, None where there is none
 //     host.ignore_sender(fd, other)  a netlink socket hears no reports of what the other one changed
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
+//     host.getsockopt(fd, level, option, buffer)
+//                               getsockopt(2) into a bytearray, whose bytes the kernel sees; raises OSError
+//     host.run(argv, input)     run a program, without any shell; (exit status, its standard output and error)
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -131,6 +137,119 @@ static mp_obj_t host_shutdown(mp_obj_t fd, mp_obj_t how) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_shutdown_obj, host_shutdown);
 
+static mp_obj_t host_getsockopt(size_t count, const mp_obj_t *arguments) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(arguments[3], &buffer, MP_BUFFER_RW);
+    socklen_t length = buffer.len;
+    int result;
+    MP_HAL_RETRY_SYSCALL(result, getsockopt(mp_obj_get_int(arguments[0]), mp_obj_get_int(arguments[1]),
+        mp_obj_get_int(arguments[2]), buffer.buf, &length), mp_raise_OSError(err));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(host_getsockopt_obj, 4, 4, host_getsockopt);
+
+// What the daemon runs needs a fraction of a second, or waits a few for a lock. Meanwhile nobody on the LAN is served.
+#define RUN_MS (10000)
+// More than a program of ours prints, which is a chain of some hundred rules at most; what comes after is dropped.
+#define RUN_OUTPUT (16384)
+
+static int run_status(pid_t pid, mp_uint_t started) {
+    int status;
+    pid_t ended;
+    // A program may close its output and go on: then look until its time is over.
+    while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && mp_hal_ticks_ms() - started < RUN_MS) {
+        poll(NULL, 0, 1);
+    }
+    if (ended == 0) {
+        kill(pid, SIGKILL);
+        while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
+        }
+    }
+    if (ended < 0) {
+        return 127;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static mp_obj_t host_run(mp_obj_t argv_in, mp_obj_t input_in) {
+    static char output[RUN_OUTPUT]; // pages that no output reaches cost nothing
+    size_t argc, sent = 0, got = 0;
+    mp_obj_t *words;
+    mp_obj_get_array(argv_in, &argc, &words);
+    char *argv[argc + 1];
+    for (size_t i = 0; i < argc; i++) {
+        argv[i] = (char *)mp_obj_str_get_str(words[i]);
+    }
+    argv[argc] = NULL;
+    mp_buffer_info_t input;
+    mp_get_buffer_raise(input_in, &input, MP_BUFFER_READ);
+
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) < 0) {
+        mp_raise_OSError(errno);
+    }
+    if (pipe2(out, O_CLOEXEC) < 0) {
+        int number = errno;
+        close(in[0]);
+        close(in[1]);
+        mp_raise_OSError(number);
+    }
+    fcntl(in[1], F_SETFL, O_NONBLOCK);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    sigset_t all; // SIGPIPE, which we ignore, and whatever our own parent ignored
+    sigfillset(&all);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    pid_t pid;
+    int failure = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+
+    mp_uint_t started = mp_hal_ticks_ms(), passed;
+    struct pollfd watched[2] = {{.fd = out[0], .events = POLLIN}, {.fd = in[1], .events = POLLOUT}};
+    while (!failure && (passed = mp_hal_ticks_ms() - started) < RUN_MS) {
+        if (sent == input.len && watched[1].fd >= 0) {
+            close(in[1]);
+            watched[1].fd = -1;
+        }
+        if (poll(watched, 2, RUN_MS - passed) <= 0) {
+            continue; // a signal for us, or the time is over
+        }
+        if (watched[1].fd >= 0 && watched[1].revents) {
+            ssize_t count = write(in[1], (char *)input.buf + sent, input.len - sent);
+            if (count >= 0) {
+                sent += count;
+            } else if (errno != EAGAIN && errno != EINTR) {
+                sent = input.len; // it wants no more
+            }
+        }
+        if (watched[0].revents) {
+            char dropped[256];
+            size_t room = RUN_OUTPUT - got;
+            ssize_t count = read(out[0], room ? output + got : dropped, room ? room : sizeof(dropped));
+            if (count == 0 || (count < 0 && errno != EINTR)) {
+                break;
+            }
+            got += room && count > 0 ? count : 0;
+        }
+    }
+    if (watched[1].fd >= 0) {
+        close(in[1]);
+    }
+    close(out[0]);
+    mp_obj_t result[2] = {MP_OBJ_NEW_SMALL_INT(failure ? 127 : run_status(pid, started)), mp_obj_new_bytes(
+        (byte *)output, got)};
+    return mp_obj_new_tuple(2, result);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_run_obj, host_run);
+
 static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_host) },
     { MP_ROM_QSTR(MP_QSTR_signal_fd), MP_ROM_PTR(&host_signal_fd_obj) },
@@ -145,6 +264,8 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },
     { MP_ROM_QSTR(MP_QSTR_SIGUSR1), MP_ROM_INT(SIGUSR1) }, // 16 on MIPS, 10 elsewhere
     { MP_ROM_QSTR(MP_QSTR_shutdown), MP_ROM_PTR(&host_shutdown_obj) },
+    { MP_ROM_QSTR(MP_QSTR_getsockopt), MP_ROM_PTR(&host_getsockopt_obj) },
+    { MP_ROM_QSTR(MP_QSTR_run), MP_ROM_PTR(&host_run_obj) },
 };
 static MP_DEFINE_CONST_DICT(host_globals, host_globals_table);
 

@@ -1,7 +1,7 @@
 """The one place that knows there are two Pythons: CPython, and the router's lean MicroPython.
 
 Offers the same few functions on both: constants, the clock, signals as a readable descriptor, socket addresses,
-netlink sockets. Everything else in the daemon is plain Python that runs unchanged on either.
+netlink sockets, other programs. Everything else in the daemon is plain Python that runs unchanged on either.
 """
 
 import socket
@@ -20,6 +20,9 @@ IP_MULTICAST_TTL = 33
 IP_MULTICAST_LOOP = 34
 IP_ADD_MEMBERSHIP = 35
 IP_DROP_MEMBERSHIP = 36
+MOST_OUTPUT = 16384  # bytes of a program's output that run_program returns; the C module `host` has the same number
+_XTABLES_GET_INFO = 64
+_IPPROTO_RAW = 255
 SOCK_CLOEXEC = 0o2000000  # the same on every architecture Linux runs on, unlike most of its neighbours
 
 if host:
@@ -59,12 +62,16 @@ if host:
         """Wait up to `timeout_ms` (None: for ever); return the selector's list of (key, events)."""
         return selector.select_ms(timeout_ms)
 
+    run_program = host.run
+    _getsockopt = host.getsockopt
     print_exception = sys.print_exception
 
 else:
     import ctypes
+    import errno
     import os
     import signal
+    import subprocess
     import time
     import traceback
     from os import replace as rename  # put a file in the place of another, as a whole
@@ -140,6 +147,31 @@ else:
         """Wait up to `timeout_ms` (None: for ever); return the selector's list of (key, events)."""
         return selector.select(None if timeout_ms is None else timeout_ms / 1000)
 
+    def run_program(argv, input):
+        """Run a program, without any shell; return (exit status, the first MOST_OUTPUT bytes that it printed).
+
+        It gets `input` (bytes) and no signal dispositions or descriptors of ours, and has ten seconds: nobody is
+        served meanwhile. The status is 128 and the signal's number where one ended it, 127 where it cannot be started.
+        """
+        try:
+            done = subprocess.run(argv, input=input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10)
+        except subprocess.TimeoutExpired as error:
+            return 128 + signal.SIGKILL, (error.output or b"")[:MOST_OUTPUT]
+        except OSError:
+            return 127, b""
+        return done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout[:MOST_OUTPUT]
+
+    def _getsockopt(fd, level, option, buffer):
+        """Let the kernel read and fill `buffer` (a bytearray); CPython's own getsockopt shows the kernel nothing."""
+        try:
+            import ctypes
+        except ImportError:  # a package of its own on some routers
+            raise OSError(errno.ENOPROTOOPT, "no ctypes")
+        length = ctypes.c_uint(len(buffer))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.getsockopt(fd, level, option, (ctypes.c_char * len(buffer)).from_buffer(buffer), ctypes.byref(length)):
+            raise OSError(ctypes.get_errno(), "getsockopt")
+
     def print_exception(error, file):
         """Write the traceback of `error` to `file`."""
         traceback.print_exception(type(error), error, error.__traceback__, file=file)
@@ -151,6 +183,26 @@ def netlink_socket(protocol, groups):
     sock.bind(_netlink_address(groups))
     sock.setblocking(False)
     return sock
+
+
+def xtables_info(table):
+    """Return what the kernel tells of an iptables table in one call: its hooks, entries and size (bytes).
+
+    Another answer than before means that somebody changed the table. None where the kernel cannot be asked.
+    """
+    try:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW | SOCK_CLOEXEC, _IPPROTO_RAW)
+    except OSError:
+        return None
+    data = bytearray(84)  # struct ipt_getinfo; the name comes first, in 32 bytes
+    data[:len(table)] = table.encode()
+    try:
+        _getsockopt(sock.fileno(), 0, _XTABLES_GET_INFO, data)
+        return bytes(data[32:])
+    except OSError:
+        return None
+    finally:
+        sock.close()
 
 
 def random_bytes(count):

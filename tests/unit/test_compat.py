@@ -121,3 +121,63 @@ def test_a_traceback_is_written_to_a_file():
     except ValueError as error:
         compat.print_exception(error, file)
     assert "ValueError: of this test" in file.getvalue()
+
+
+def _shell(text, data=b""):
+    return compat.run_program(["sh", "-c", text], data)
+
+
+def test_a_program_gets_its_words_and_its_input_and_returns_its_status():
+    assert compat.run_program(["cat"], b"a\0b\xff\n") == (0, b"a\0b\xff\n")
+    assert compat.run_program(["printf", "%s|", "a b", "$HOME;`id`", ""], b"") == (0, b"a b|$HOME;`id`||")
+    assert _shell("cat; echo out; echo err >&2; exit 7", b"in\n") == (7, b"in\nout\nerr\n")
+    assert compat.run_program(["true"], b"") == (0, b"")
+    assert compat.run_program(["cat"], bytearray(b"x")) == (0, b"x")
+
+
+def test_a_program_that_is_killed_or_cannot_be_started():
+    assert _shell("kill -9 $$") == (137, b"")
+    assert _shell("kill -15 $$") == (143, b"")
+    for name in ("no-such-program-here", "/", "/etc/hosts", ""):
+        assert compat.run_program([name], b"input") == (127, b""), name
+
+
+def test_input_and_output_larger_than_a_pipe():
+    data = b"0123456789abcdef" * 20000
+    status, output = compat.run_program(["cat"], data)
+    assert status == 0 and output == data[:compat.MOST_OUTPUT]
+    assert compat.run_program(["wc", "-c"], data)[1].strip() == b"320000"
+    assert compat.run_program(["true"], data) == (0, b"")  # it reads nothing: no SIGPIPE for us
+    assert _shell("exec <&-; exec >/dev/null 2>&1; sleep 0.1; exit 3", data) == (3, b"")
+
+
+def test_a_program_has_the_signals_and_descriptors_of_a_fresh_process():
+    # Ignored and blocked signals would be inherited, 0x1000 is SIGPIPE; descriptors of ours would stay open in it.
+    sock = compat.netlink_socket(0, 0)
+    ignored = _shell("sed -n 's/^SigIgn:.*\\([0-9a-f]\\{8\\}\\)$/\\1/p' /proc/self/status")[1]
+    assert int(ignored.decode(), 16) & 0x7FFFFFFF == 0
+    assert _shell("test -e /proc/self/fd/%d" % sock.fileno())[0] == 1
+    assert _shell("test -e /proc/self/fd/1")[0] == 0
+    sock.close()
+
+
+def test_a_program_that_does_not_end_is_ended():
+    before = compat.monotonic_ms()
+    assert _shell("exec sleep 60") == (137, b"")
+    assert 9000 < compat.monotonic_ms() - before < 15000
+
+
+def test_programs_leave_no_descriptors_open():
+    before = compat.netlink_socket(0, 0)
+    for _ in range(20):
+        _shell("cat", b"x")
+        compat.run_program(["no-such-program-here"], b"")
+        compat.xtables_info("filter")
+    after = compat.netlink_socket(0, 0)
+    assert after.fileno() == before.fileno() + 1
+    before.close()
+    after.close()
+
+
+def test_a_table_that_is_none_has_no_info():
+    assert compat.xtables_info("no such table") is None
