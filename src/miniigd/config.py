@@ -12,13 +12,14 @@ from .errors import ConfigError
 
 PATH = "/etc/config/upnpd"
 
-USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f nft|memory] [-v]
+USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BACKEND] [-v]
        miniigd --version
 Opens ports for programs on the LAN (UPnP IGD).
   -L DEVICE   network device of the LAN, e.g. br-lan; may be given several times
   -W DEVICE   network device of the WAN, e.g. eth1 or pppoe-wan
   -c FILE     UCI configuration, default %s
-  -f BACKEND  firewall: nft (firewall4, default) or memory (opens nothing; for trying it out)
+  -f BACKEND  firewall: auto (default), nft (firewall4, or a table of our own), iptables (firewall3 and older), or
+              memory (opens nothing; for trying it out)
   -v          log what is refused and why, in detail
 """ % PATH
 
@@ -30,12 +31,15 @@ _OPTIONS = {
     "ext_allow_private_ipv4": ("allows_private_address", 0, 0, 1),
     "external_ip": ("external_ip", "", None, None),
     "max_lease_duration": ("max_lease_duration", 604800, 120, 31536000),
+    "firewall": ("firewall_option", "auto", None, None),
+    "external_zone": ("wan_zone", "wan", None, None),
     "uuid": ("uuid", "", None, None),
     "upnp_lease_file": ("lease_path", "/var/run/miniupnpd.leases", None, None),
     "upload": ("upstream_kbyte", 0, 0, 4000000),
     "download": ("downstream_kbyte", 0, 0, 4000000),
 }
-_FIREWALLS = ("nft", "memory")
+_FIREWALLS = ("auto", "nft", "iptables", "memory")
+_ZONE_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 _DEFAULT_BIT_RATE = 100000000  # bit/s, reported when the file names none
 
 
@@ -46,10 +50,15 @@ class Config:
         self.lan_devices = []
         self.wan_device = None
         self.path = PATH
-        self.firewall = "nft"
+        self.firewall_argument = None  # of the command line, before that of the file
         self.is_verbose = False
         for attribute, default, _, _ in _OPTIONS.values():
             setattr(self, attribute, default)
+
+    @property
+    def firewall(self):
+        """One of _FIREWALLS."""
+        return self.firewall_argument or self.firewall_option or "auto"
 
     @property
     def upstream_bit_rate(self):
@@ -105,8 +114,23 @@ def is_path(text):
     return text.startswith("/") and not text.endswith("/")
 
 
+def is_firewall(text):
+    """True for a word that `option firewall` takes."""
+    return text in _FIREWALLS
+
+
+def is_zone(text):
+    """True for what firewall3 takes as the name of a zone: it becomes a part of the names of chains."""
+    for character in text:
+        if character not in _ZONE_LETTERS:
+            return False
+    return len(text) <= 11
+
+
 # UCI option -> (is it right?, what it should be and what is used instead)
 _TEXTS = {
+    "firewall": (is_firewall, "one of %s; using auto" % " ".join(_FIREWALLS)),
+    "external_zone": (is_zone, "a name of up to 11 letters and digits; using wan"),
     "uuid": (is_uuid, "a UUID; using one made from the LAN device's address"),
     "external_ip": (is_address, "an IPv4 address; using the WAN device's"),
     "upnp_lease_file": (is_path, "the path of a file; using /var/run/miniupnpd.leases"),
@@ -198,7 +222,7 @@ def parse_arguments(arguments):
         elif option == "-c":
             config.path = value
         elif value in _FIREWALLS:
-            config.firewall = value
+            config.firewall_argument = value
         else:
             raise ConfigError("-f takes one of: %s" % " ".join(_FIREWALLS))
         position += 2

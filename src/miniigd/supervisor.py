@@ -4,7 +4,7 @@ import gc
 import sys
 
 from . import VERSION, config, interfaces, log
-from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const
+from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const, run_program, xtables_info
 from .description import Device
 from .errors import ConfigError, FirewallError
 from .gateway import Gateway
@@ -16,6 +16,8 @@ from .mapping import MappingTable
 from .net import NetlinkChannel
 from .wan import Wan
 
+_FIREWALL4 = "/sbin/fw4"
+_CANNOT_START = const(127)
 _RETRY_MS = const(5000)  # when the kernel did not do what it was asked
 _CHECK_MS = const(500)  # behind the first report of a change of the firewall: a reload makes many
 
@@ -41,20 +43,49 @@ def main(arguments):
     return supervisor.run()
 
 
-def _make_firewall(name):
+def _make_firewall(settings):
     """Return (the back end, what ends connections, the NetlinkChannel that hears of changes), the last two or None.
 
     Only the modules that are used are loaded.
     """
+    name = settings.firewall
+    if name == "auto":
+        name = _find_firewall()
     if name == "memory":
         from .firewall.memory import MemoryFirewall
 
         return MemoryFirewall(), None, None
-    from .firewall import conntrack, nft, nft_messages
+    if name == "iptables":
+        from .firewall.iptables import IptablesFirewall
+
+        return IptablesFirewall(run_program, xtables_info, settings.wan_zone or "wan"), _make_flows(), None
+    from .firewall import nft, nft_messages
 
     channel, watch = NetlinkChannel(nft_messages.PROTOCOL), NetlinkChannel(nft_messages.PROTOCOL, nft_messages.GROUPS)
     watch.ignore(channel)
-    return nft.NftFirewall(channel), conntrack.Flows(NetlinkChannel(conntrack.PROTOCOL)), watch
+    return nft.NftFirewall(channel), _make_flows(), watch
+
+
+def _make_flows():
+    """Return what ends connections, or None where the kernel is too old or too small for it."""
+    from .firewall import conntrack
+
+    try:
+        return conntrack.Flows(NetlinkChannel(conntrack.PROTOCOL))
+    except FirewallError as error:
+        log.warning("connections live on when their mapping ends (%s)" % error.text)
+        return None
+
+
+def _find_firewall():
+    """Return what the router's own firewall speaks: nft where firewall4 is, iptables where its program is, else nft."""
+    try:
+        with open(_FIREWALL4):
+            return "nft"
+    except OSError:
+        pass
+    status, _ = run_program(["iptables-restore", "--noflush"], b"")  # does nothing with an empty input
+    return "nft" if status == _CANNOT_START else "iptables"
 
 
 def _is_ppp(device):
@@ -75,7 +106,7 @@ class Supervisor:
         self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
                         settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
-        firewall, flows, self._watch = _make_firewall(settings.firewall)
+        firewall, flows, self._watch = _make_firewall(settings)
         self._gateway = Gateway(MappingTable(), firewall, self._wan, settings.max_lease_duration, self._leases, flows)
         self._wan_index = 0  # the one that the firewall's rules were made for
         self._lans = None  # Lans

@@ -59,7 +59,7 @@ BROKEN_ARGUMENTS = (
     ([], "-L"), (["-L", "lan"], "-W"), (["-W", "wan"], "-L"), (["-L"], "-L needs a value"), (["-W"], "-W needs"),
     (["-L", "lan", "-W"], "-W needs a value"), (["-x"], "-x"), (["--help"], "--help"), (["lan"], "lan"),
     ([""], "option"),
-    (["-L", "lan", "-W", "wan", "-f", "iptables"], "nft memory"), (["-L", "lan", "-W", "wan", "-c"], "-c needs"),
+    (["-L", "lan", "-W", "wan", "-f", "pf"], "auto nft iptables memory"), (["-L", "lan", "-W", "wan", "-c"], "-c needs"),
     (["-L", "lan", "-W", "lan"], "lan cannot be"), (["-L", "a", "-L", "lan", "-W", "lan"], "lan cannot be"),
     (["-L", "lan", "-W", "wan", "extra"], "extra"),
 )
@@ -95,7 +95,8 @@ def test_only_config_error_escapes_from_damaged_files():
 def test_defaults():
     settings = config.Config()
     assert settings.path == "/etc/config/upnpd"
-    assert (settings.port, settings.notify_interval, settings.uuid, settings.firewall) == (5000, 900, "", "nft")
+    assert (settings.port, settings.notify_interval, settings.uuid, settings.firewall) == (5000, 900, "", "auto")
+    assert settings.wan_zone == "wan"
     assert (settings.upstream_bit_rate, settings.downstream_bit_rate) == (100000000, 100000000)
     assert not settings.is_verbose
     assert settings.is_igdv1_only == 0
@@ -188,11 +189,39 @@ def test_the_uuid_of_a_mac_address():
 
 def test_command_lines():
     settings = config.parse_arguments(["-L", "br-lan", "-W", "wan"])
-    assert (settings.lan_devices, settings.wan_device, settings.firewall) == (["br-lan"], "wan", "nft")
+    assert (settings.lan_devices, settings.wan_device, settings.firewall) == (["br-lan"], "wan", "auto")
     assert (settings.path, settings.is_verbose) == ("/etc/config/upnpd", False)
     settings = config.parse_arguments(["-v", "-f", "memory", "-W", "w", "-L", "a", "-c", "/tmp/x", "-L", "b"])
     assert (settings.lan_devices, settings.wan_device, settings.firewall) == (["a", "b"], "w", "memory")
     assert (settings.path, settings.is_verbose) == ("/tmp/x", True)
+
+
+def test_the_firewall_of_the_command_line_comes_before_the_file_s():
+    for name in ("auto", "nft", "iptables", "memory"):
+        settings = config.parse_arguments(["-L", "lan", "-W", "wan"])
+        settings.set_option("firewall", name)
+        assert settings.firewall == name
+        settings = config.parse_arguments(["-L", "lan", "-W", "wan", "-f", name])
+        settings.set_option("firewall", "nft")
+        assert settings.firewall == name
+    settings = config.Config()
+    settings.set_option("firewall", "")
+    assert settings.firewall == "auto"
+    with Output(log) as output:
+        settings.set_option("firewall", "pf")
+    assert settings.firewall == "auto" and "one of auto nft iptables memory" in output.text()
+
+
+def test_the_zone_is_a_name():
+    settings = config.Config()
+    with Output(log) as output:
+        for name in ("modem", "WAN_2", "a" * 11):
+            settings.set_option("external_zone", name)
+            assert settings.wan_zone == name
+        for name in ("wan -j ACCEPT", "a" * 12, "w\u00e4n", "wan\n", "wan-2"):
+            settings.set_option("external_zone", name)
+            assert settings.wan_zone == "a" * 11, name
+    assert output.text().count("using wan") == 5
 
 
 def test_broken_command_lines():

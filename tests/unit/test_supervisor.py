@@ -186,7 +186,7 @@ class _Started:
         self._real = (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
                       loop_module.Loop.run)
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
-        module._make_firewall = lambda name: (self.firewall, None, self.watch)
+        module._make_firewall = lambda settings: (self.firewall, None, self.watch)
         loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
         loop_module.Loop.run = lambda loop: None
         _Lans.made = []
@@ -488,11 +488,15 @@ def test_a_kernel_without_netlink_is_status_1():
     assert output.text().count("cannot start: netlink: of this test") == 2
 
 
+def _settings(firewall):
+    return config.parse_arguments(["-L", "lan", "-W", "wan", "-f", firewall])
+
+
 def test_only_the_back_end_that_is_asked_for_is_made():
-    firewall, flows, watch = supervisor_module._make_firewall("memory")
+    firewall, flows, watch = supervisor_module._make_firewall(_settings("memory"))
     assert type(firewall).__name__ == "MemoryFirewall" and flows is None and watch is None
     real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
-    raised(FirewallError, supervisor_module._make_firewall, "nft")
+    raised(FirewallError, supervisor_module._make_firewall, _settings("nft"))
     supervisor_module.NetlinkChannel = real
 
 
