@@ -80,10 +80,14 @@ class Demonstration:
             lines += _expect(self.upnpc("-a", LAN_HOST, PORT, PORT, protocol, LEASE),
                              r"external %s:%d %s is redirected to internal %s:%d.*"
                              % (re.escape(WAN_ROUTER), PORT, protocol, re.escape(LAN_HOST), PORT))
-        rules = self.rules()
-        return lines + ([] if rules is None else _expect(
-            rules, *[r'iif "eth1" @nh,72,8 %s th dport %d dnat ip to %s:%d' % (number, PORT, re.escape(LAN_HOST), PORT)
-                     for number in ("0x6", "0x11")]))
+        target = (PORT, re.escape(LAN_HOST), PORT)
+        if self.has_nft():
+            patterns = [r'iif "eth1" @nh,72,8 %s th dport %d dnat ip to %s:%d' % (number, *target)
+                        for number in ("0x6", "0x11")]
+        else:
+            patterns = [r"-A MINIUPNPD -p %s -m %s --dport %d -j DNAT --to-destination %s:%d" % (name, name, *target)
+                        for name in ("tcp", "udp")]
+        return lines + _expect(self.rules(), *patterns)
 
     def exchange(self):
         """The host on the WAN talks to the program through that port"""
@@ -99,9 +103,7 @@ class Demonstration:
         for protocol in "TCP", "UDP":
             _expect(self.upnpc("-d", PORT, protocol), r"UPNP_DeletePortMapping\(\) returned : 0")
         rules = self.rules()
-        if rules is None:
-            return ["TCP and UDP %d deleted" % PORT]
-        if "dport %d dnat" % PORT in rules or ". %d ." % PORT in rules:
+        if "port %d " % PORT in rules or ". %d ." % PORT in rules:
             raise kit.Stop("the firewall still holds port %d:\n%s" % (PORT, rules))
         return ["TCP and UDP %d deleted, nothing of them left in the firewall" % PORT]
 
@@ -109,11 +111,13 @@ class Demonstration:
         """The same connection from the WAN is refused now"""
         return [self.expect_refused()]
 
+    def has_nft(self):
+        """Whether the router's firewall is firewall4, on nftables; iptables otherwise."""
+        return self.lab.router.run("command -v nft").status == 0
+
     def rules(self):
-        """What the router's firewall holds, as nft prints it; None on the wrt model, which has no nft."""
-        if self.lab.router.run("command -v nft").status:
-            return None
-        return self.lab.router.check("nft list table inet fw4")
+        """What the router's firewall holds, as its own program prints it."""
+        return self.lab.router.check("nft list table inet fw4" if self.has_nft() else "iptables-save | grep MINIUPNPD")
 
     def upnpc(self, *words, search=False):
         """Run upnpc on the LAN host; with `search` it looks for the gateway by itself. Returns what it printed."""

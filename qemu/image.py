@@ -1,9 +1,10 @@
 """The disk image of the emulated router: a read-only squashfs root, its kernel and a tiny initramfs.
 
-Two models share the router's own files (qemu/rootfs) and the way they boot:
+Three models share the router's own files (qemu/rootfs) and the way they boot:
 
 - `debian`: Debian's mipsel kernel, busybox, nft, iptables and the incumbent miniupnpd, ready made; 128 MB.
 - `wrt`: kernel and programs built for MIPS32 release 1, soft float (qemu/wrt.py); a WRT54G's 16 MB.
+- `bare`: the same machine with the firewall of the oldest releases, chains for users and nothing else (qemu/bare).
 
 As on OpenWrt the root is a compressed squashfs and what is written lives in an overlay, here a tmpfs; every boot
 starts from the same bytes.
@@ -23,16 +24,17 @@ from pathlib import Path
 
 from package import kit
 
-MODELS = ("debian", "wrt")
+MODELS = ("debian", "wrt", "bare")
 Image = namedtuple("Image", "model kernel initrd disk cpu memory append")
 
 _HERE = Path(__file__).resolve().parent
 _ROOTFS = _HERE / "rootfs"
+_BARE = _HERE / "bare"  # laid over it
 _KERNEL_BASE = 0x80100000  # where a Malta kernel is linked to run
 # norandmaps: a program that is always at the same addresses is translated once (and times are comparable).
 # nokaslr: else the kernel moves itself by up to 16 MB, which small memories do not have.
 _APPEND = "console=ttyS0,115200 panic=-1 nokaslr norandmaps rdinit=/init"
-_MACHINES = {"debian": ("24Kc", 128), "wrt": ("4KEcR1", 16)}
+_MACHINES = {"debian": ("24Kc", 128), "wrt": ("4KEcR1", 16), "bare": ("4KEcR1", 16)}
 
 _PACKAGES = """
     linux-image busybox-static libc6 libgcc-s1 nft libnftables1 libedit2 libtinfo6 libbsd0 libmd0 libjansson4 libgmp10
@@ -83,12 +85,12 @@ def image(model):
             with tempfile.TemporaryDirectory(prefix="root.", dir=folder) as work:
                 _make(result, inputs, Path(work))
 
-    kit.product(result.disk, [Path(__file__), _ROOTFS, *inputs.values()], build)
+    kit.product(result.disk, [Path(__file__), _ROOTFS, _BARE, *inputs.values()], build)
     return result
 
 
 def _wrt_inputs():
-    from qemu import wrt  # only here: the debian model needs none of what wrt builds
+    from qemu import wrt  # only here: the debian model needs none of what it builds
     return {"kernel": wrt.kernel(), "busybox": wrt.busybox(), "iptables": wrt.iptables()}
 
 
@@ -98,8 +100,12 @@ def _make(result, inputs, work):
     for name in "proc sys dev tmp rom overlay root mnt bin sbin lib usr/bin usr/sbin usr/lib etc/nftables.d".split():
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "var").symlink_to("tmp")
-    # firewall4 where there is nft, firewall3 on the older router
-    (root / "sbin" / ("fw3" if result.model == "debian" else "fw4")).unlink()
+    # firewall4 where there is nft, firewall3 on the older router, neither on the oldest
+    for name, model in ("fw4", "debian"), ("fw3", "wrt"):
+        if result.model != model:
+            (root / "sbin" / name).unlink()
+    if result.model == "bare":
+        shutil.copytree(_BARE, root, symlinks=True, dirs_exist_ok=True)
     if result.model == "debian":
         order = _install_debian(inputs, root, modules, work)
         kernel = next((work / "linux-image/boot").glob("vmlinuz-*")).read_bytes()
