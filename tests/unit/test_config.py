@@ -59,7 +59,8 @@ BROKEN_ARGUMENTS = (
     ([], "-L"), (["-L", "lan"], "-W"), (["-W", "wan"], "-L"), (["-L"], "-L needs a value"), (["-W"], "-W needs"),
     (["-L", "lan", "-W"], "-W needs a value"), (["-x"], "-x"), (["--help"], "--help"), (["lan"], "lan"),
     ([""], "option"),
-    (["-L", "lan", "-W", "wan", "-f", "pf"], "auto nft iptables memory"), (["-L", "lan", "-W", "wan", "-c"], "-c needs"),
+    (["-L", "lan", "-W", "wan", "-f", "pf"], "auto nft iptables memory"),
+    (["-L", "lan", "-W", "wan", "-c"], "-c needs"),
     (["-L", "lan", "-W", "lan"], "lan cannot be"), (["-L", "a", "-L", "lan", "-W", "lan"], "lan cannot be"),
     (["-L", "lan", "-W", "wan", "extra"], "extra"),
 )

@@ -7,9 +7,9 @@ PREROUTING, POSTROUTING, FORWARD = HOOKS
 # iptables 1.8 (it prints numbers of protocols), a zone of firewall3
 FORWARD_ZONE = """Chain zone_wan_forward (1 references)
 num   pkts bytes target     prot opt in     out     source               destination         
-1        0     0 forwarding_wan_rule  all  --  *      *       0.0.0.0/0            0.0.0.0/0            /* !fw3: Custom wan forwarding rule chain */
-2        0     0 ACCEPT     50   --  *      br-lan  0.0.0.0/0            0.0.0.0/0            /* !fw3: Allow-IPSec-ESP */
-3       12   720 ACCEPT     0    --  *      *       0.0.0.0/0            0.0.0.0/0            ctstate DNAT /* !fw3: Accept port forwards */
+1  0  0 forwarding_wan_rule all  -- * * 0.0.0.0/0 0.0.0.0/0  /* !fw3: Custom wan forwarding rule chain */
+2        0     0 ACCEPT     50   -- * br-lan 0.0.0.0/0 0.0.0.0/0  /* !fw3: Allow-IPSec-ESP */
+3       12   720 ACCEPT     0    -- * * 0.0.0.0/0 0.0.0.0/0  ctstate DNAT /* !fw3: Accept port forwards */
 4        0     0 zone_wan_dest_REJECT  0    --  *      *       0.0.0.0/0            0.0.0.0/0            /* !fw3 */
 """
 POSTROUTING_ZONE = """Chain zone_wan_postrouting (1 references)
@@ -25,7 +25,7 @@ num   pkts bytes target     prot opt in     out     source               destina
 4     100K   12M ACCEPT     all  --  br0    *       0.0.0.0/0            0.0.0.0/0
 5        0     0 DROP       all  --  br0    *       0.0.0.0/0            0.0.0.0/0
 6        0     0 REJECT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0           reject-with tcp-reset
-7        0     0 REJECT     all  --  %s     *       0.0.0.0/0            0.0.0.0/0           reject-with icmp-port-unreachable
+7  0  0 REJECT all  --  %s * 0.0.0.0/0   0.0.0.0/0    reject-with icmp-port-unreachable
 """
 EMPTY = """Chain prerouting_rule (1 references)
 num   pkts bytes target     prot opt in     out     source               destination
