@@ -51,7 +51,7 @@ def nothing_is_left(client):
 
 def rules(client):
     """Everything of ours in the router's tables, and who jumps there."""
-    return client.lab.router.check("iptables-save | grep MINIUPNPD").splitlines()
+    return client.lab.router.run("iptables-save | grep MINIUPNPD").output.splitlines()
 
 
 def jumps(client):
@@ -91,8 +91,9 @@ def wrapped(client, refused="''"):
 
 
 def restart(client):
-    client.lab.router.check("/etc/init.d/miniupnpd restart; rm -f " + LOG)
+    client.lab.router.check("/etc/init.d/miniupnpd restart")
     wait_until_serving(client)
+    programs(client)
 
 
 def programs(client):
@@ -162,18 +163,17 @@ def test_what_comes_from_the_lan_to_the_wan_s_address_is_not_translated(client):
 
 def test_a_client_keeps_its_port_towards_the_wan(client):
     """What the LAN host sends from a mapped port leaves with the external one (a full cone)."""
-    assert client.add(port=9005, protocol="UDP")[0] == 200
-    client.demo.close()  # frees port 8000 of the LAN host
-    try:
-        with client.lab.wan.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as server, \
-                client.lab.lan.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            server.bind((WAN_HOST, 7777))
-            server.settimeout(5)
-            peer.bind((LAN_HOST, 8000))
-            peer.sendto(b"out", (WAN_HOST, 7777))
-            assert server.recvfrom(10) == (b"out", (WAN_ROUTER, 9005))
-    finally:
-        client.demo.discover()
+    assert client.call("AddPortMapping", (
+        ("NewRemoteHost", ""), ("NewExternalPort", 9005), ("NewProtocol", "UDP"), ("NewInternalPort", 8005),
+        ("NewInternalClient", LAN_HOST), ("NewEnabled", 1), ("NewPortMappingDescription", "cone"),
+        ("NewLeaseDuration", 600)))[0] == 200
+    with client.lab.wan.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as server, \
+            client.lab.lan.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        server.bind((WAN_HOST, 7777))
+        server.settimeout(5)
+        peer.bind((LAN_HOST, 8005))
+        peer.sendto(b"out", (WAN_HOST, 7777))
+        assert server.recvfrom(10) == (b"out", (WAN_ROUTER, 9005))
     assert client.delete(port=9005, protocol="UDP")[0] == 200
 
 
@@ -191,16 +191,29 @@ def test_a_reload_of_the_firewall_closes_nothing_for_long(client):
 
 def test_what_somebody_took_away_is_put_back_at_the_next_change(client):
     before = jumps(client)
-    for damage in ("iptables -t nat -D MINIUPNPD 1", "iptables -F MINIUPNPD", "iptables -t nat -F; iptables -t nat -X"):
-        assert client.add()[0] == 200
-        assert client.add(port=8001)[0] == 200
+    for damage in ("iptables -t nat -D MINIUPNPD 1", "iptables -F MINIUPNPD",
+                   "iptables-save | sed -n 's/^-A \\(.*-j MINIUPNPD\\)$/-D \\1/p' | tail -n 1 >/tmp/jump;"
+                   " iptables $(cat /tmp/jump)"):
+        for port in 8000, 8001:
+            assert client.add(port=port)[0] == 200
         client.lab.router.check(damage)
         assert client.delete()[0] == 200  # the numbers of the rules do not hold any more
-        assert ports(client) == ["8001"] and jumps(client) == before
+        assert ports(client) == ["8001"] and jumps(client) == before, damage
         assert client.is_open(8001)
         assert client.delete(port=8001)[0] == 200
-        client.lab.router.check(RELOAD + "; sleep 0.7")  # its own rules, which were taken away too
-        wait_for(client, lambda: jumps(client) == before)
+
+
+def test_a_change_while_the_firewall_is_away_leaves_no_jump_where_none_belongs(client):
+    """Its chains are gone for a moment when it starts anew: then ours are entered from the kernel's own."""
+    before = jumps(client)
+    client.lab.router.check("iptables -t nat -F; iptables -t nat -X; iptables -F; iptables -X")
+    assert client.add()[0] == 200
+    assert [line.split()[1] for line in jumps(client)] == ["PREROUTING", "POSTROUTING", "FORWARD"]
+    client.lab.router.check(RELOAD)
+    wait_for(client, lambda: jumps(client) == before, 2)
+    assert client.is_open()
+    assert client.delete()[0] == 200
+    assert not client.is_open()
 
 
 def test_several_ports_are_closed_by_one_process_and_a_renewal_needs_none(client):

@@ -278,6 +278,28 @@ def test_another_device_after_a_restart():
     assert router.chain("filter", "forwarding_rule") == ["-i ppp0 -j MINIUPNPD"]
 
 
+def test_the_jump_follows_when_a_better_place_appears():
+    router = _Router(BUILT_IN)
+    firewall, router = _opened(router, [_mapping()])
+    for name in ZONES:
+        router.tables["filter" if "orward" in name else "nat"][name] = []
+    with Output(log) as output:
+        firewall.open(_Wan())
+        firewall.sync([_mapping()], 100)
+    assert [router.chain(table, name) for table, name in zip(("nat", "nat", "filter"), BUILT_IN)] == [[], [], []]
+    assert router.chain("filter", "zone_wan_forward") == ["-j MINIUPNPD"]
+    assert "from zone_wan_prerouting, zone_wan_postrouting, zone_wan_forward" in output.text()
+    # and back, when the zones are gone with what was in them
+    for name in ZONES:
+        del router.tables["filter" if "orward" in name else "nat"][name]
+    with Output(log):
+        firewall.open(_Wan())
+        firewall.sync([], 100)
+    assert router.chain("filter", "FORWARD") == ["-i eth1 -j MINIUPNPD"]
+    firewall.close()
+    assert router.tables == _Router(BUILT_IN).tables
+
+
 def test_opening_changes_nothing_by_itself():
     """What is open stays open while a signal has the daemon look again."""
     firewall, router = _opened(None, [_mapping()])

@@ -17,7 +17,8 @@ import errno
 from .. import log
 from ..compat import MOST_OUTPUT, const, ip4_bytes, ip4_text
 from ..errors import FirewallError
-from .iptables_chains import CHAIN, HOOKS, POSTROUTING_CHAIN, ZONE, is_device, jump, jump_lines, parse_listing
+from .iptables_chains import (CHAIN, HOOKS, POSTROUTING_CHAIN, ZONE, is_device, jump, jump_lines, parse_listing,
+                              removal_lines)
 
 # Mappings in one process of a sync: its input is about 50 KB. A router with fewer loses nothing for a moment.
 _SYNC_BATCH = const(200)
@@ -62,9 +63,13 @@ class IptablesFirewall:
         if self._wait is None:
             self._find_program()
         jumps = []
-        for hook in HOOKS:
+        for index, hook in enumerate(HOOKS):
             place, rules = self._find_place(hook)
-            jumps.append((hook, place, self._jump_lines(hook, place, rules)))
+            lines = self._jump_lines(hook, place, rules)
+            before = self._places[index][1] if self._places else place
+            if before != place:
+                lines = self._lines_without(hook, before) + lines
+            jumps.append((hook, place, lines))
         self._jumps = jumps
         places = [(hook, place) for hook, place, _ in jumps]
         if places != self._places:
@@ -86,13 +91,20 @@ class IptablesFirewall:
         for place in hook.places:
             if "%s" in place:
                 place = place % self._zone
-            status, output = self._run(["iptables"] + self._wait + ["-t", hook.table, "--line-numbers", "-nvL", place],
-                                       b"")
+            status, output = self._list(hook, place)
             if not status:
                 return place, None if len(output) >= MOST_OUTPUT else parse_listing(_text(output))
             if status != _NO_SUCH_THING:
                 break
         raise _error("iptables", status, output)
+
+    def _list(self, hook, place):
+        return self._run(["iptables"] + self._wait + ["-t", hook.table, "--line-numbers", "-nvL", place], b"")
+
+    def _lines_without(self, hook, place):
+        """Return the lines that take our jumps out of `place`, from a time when there was no better one."""
+        status, output = self._list(hook, place)
+        return [] if status else removal_lines(hook, place, parse_listing(_text(output)))
 
     def _jump_lines(self, hook, place, rules):
         if rules is not None:

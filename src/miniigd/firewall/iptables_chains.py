@@ -111,19 +111,22 @@ def jump_lines(hook, place, rules, device):
 
     `rules` is what `place` holds. Nothing is returned where the jump is there already.
     """
-    others, ours, before = [], [], 0
-    for rule in rules:
-        if rule.target == hook.chain and not rule.conditions and rule.protocol in ("all", "0"):
-            ours.append(rule)
-            before = len(others)
-        else:
-            others.append(rule)
+    others = [rule for rule in rules if not _is_ours(hook, rule)]
+    ours = [(index, rule) for index, rule in enumerate(rules) if _is_ours(hook, rule)]
     end = _end(hook, others, device)
-    if len(ours) == 1 and before <= end and _words(hook, ours[0]) == jump(hook, place, device):
+    if len(ours) == 1 and ours[0][0] <= end and _words(hook, ours[0][1]) == jump(hook, place, device):
         return []
-    lines = ["-D %s %s" % (place, _words(hook, rule)) for rule in ours]
     where = "-A " + place if end == len(others) else "-I %s %d" % (place, end + 1)
-    return lines + ["%s %s" % (where, jump(hook, place, device))]
+    return removal_lines(hook, place, rules) + ["%s %s" % (where, jump(hook, place, device))]
+
+
+def removal_lines(hook, place, rules):
+    """Return the lines for iptables-restore that take every jump to our chain out of `place`, which holds `rules`."""
+    return ["-D %s %s" % (place, _words(hook, rule)) for rule in rules if _is_ours(hook, rule)]
+
+
+def _is_ours(hook, rule):
+    return rule.target == hook.chain and not rule.conditions and rule.protocol in ("all", "0")
 
 
 def _words(hook, rule):
