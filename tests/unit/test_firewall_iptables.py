@@ -147,8 +147,9 @@ def _ports(router):
 
 def test_the_rules_of_a_mapping():
     firewall, router = _opened()
-    firewall.add(_mapping(8000, "TCP", "", "192.168.1.2", 80), None, 60)
-    firewall.add(_mapping(65535, "UDP", "11.0.0.77", "192.168.1.3", 1), None, 60)
+    any_host = _mapping(8000, "TCP", "", "192.168.1.2", 80)
+    firewall.add(any_host, None, 60)
+    firewall.add(_mapping(65535, "UDP", "11.0.0.77", "192.168.1.3", 1), None, 60, any_host)
     assert router.chain("nat") == [
         "-s 11.0.0.77 -p udp --dport 65535 -j DNAT --to-destination 192.168.1.3:1",
         "-p tcp --dport 8000 -j DNAT --to-destination 192.168.1.2:80"]
@@ -202,14 +203,18 @@ def test_one_that_was_not_open_before_is_new():
     assert _ports(router) == [7000, 8000]
 
 
-def test_a_remote_host_stands_before_any_host():
-    first, second = _mapping(), _mapping(remote_host="11.0.0.77")
-    firewall, router = _opened()
-    firewall.add(first, None, 60)
-    firewall.add(second, None, 60)
-    assert "-s 11.0.0.77" in router.chain("nat")[0] and "-s" not in router.chain("nat")[1]
-    firewall.remove([second])
-    assert router.chain("nat") == ["-p tcp --dport 8000 -j DNAT --to-destination 192.168.1.2:8000"]
+def test_a_new_one_may_have_to_stand_before_another():
+    """One for a remote host before that for any host, which would hide it."""
+    first, second, third = [_mapping(port) for port in (8000, 8001, 8002)]
+    special = _mapping(8001, remote_host="11.0.0.77")
+    firewall, router = _opened(None, [first, second])
+    firewall.add(third, None, 60, _mapping(7000))  # before one that is not there: behind all
+    firewall.add(special, None, 60, second)
+    assert router.took() == ["iptables-restore"] * 2
+    assert _ports(router) == [8000, 8001, 8001, 8002]
+    assert "-s 11.0.0.77" in router.chain("nat")[1] and "-s" not in router.chain("nat")[2]
+    firewall.remove([special])
+    assert _ports(router) == [8000, 8001, 8002] and "-s" not in "".join(router.chain("nat"))
 
 
 def test_a_sync_makes_exactly_the_table():

@@ -492,12 +492,66 @@ def _settings(firewall):
     return config.parse_arguments(["-L", "lan", "-W", "wan", "-f", firewall])
 
 
+class _Module:
+    """Stands in for what _make_firewall uses: NetlinkChannel and run_program, which ends with `status`."""
+
+    def __init__(self, channel, status=0):
+        self.asked = []
+        self._channel, self._status = channel, status
+
+    def _run_program(self, argv, data):
+        self.asked.append((argv, data))
+        return self._status, b""
+
+    def __enter__(self):
+        self._real = supervisor_module.NetlinkChannel, supervisor_module.run_program
+        supervisor_module.NetlinkChannel, supervisor_module.run_program = self._channel, self._run_program
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        supervisor_module.NetlinkChannel, supervisor_module.run_program = self._real
+
+
+class _Socket:
+    """Stands in for a NetlinkChannel that is not used."""
+
+    def __init__(self, protocol, groups=0):
+        self.groups = groups
+
+    def ignore(self, other):
+        self.ignored = other
+
+
+def _made(settings):
+    return [type(part).__name__ for part in supervisor_module._make_firewall(settings)]
+
+
 def test_only_the_back_end_that_is_asked_for_is_made():
-    firewall, flows, watch = supervisor_module._make_firewall(_settings("memory"))
-    assert type(firewall).__name__ == "MemoryFirewall" and flows is None and watch is None
-    real, supervisor_module.NetlinkChannel = supervisor_module.NetlinkChannel, _without_netlink
-    raised(FirewallError, supervisor_module._make_firewall, _settings("nft"))
-    supervisor_module.NetlinkChannel = real
+    with _Module(_without_netlink):
+        assert _made(_settings("memory")) == ["MemoryFirewall", "NoneType", "NoneType"]
+        raised(FirewallError, supervisor_module._make_firewall, _settings("nft"))
+        with Output(log) as output:  # an old kernel
+            assert _made(_settings("iptables")) == ["IptablesFirewall", "NoneType", "NoneType"]
+    assert "connections live on when their mapping ends (netlink: of this test)" in output.text()
+    with _Module(_Socket) as module:
+        assert _made(_settings("nft")) == ["NftFirewall", "Flows", "_Socket"]
+        firewall, _, watch = supervisor_module._make_firewall(_settings("nft"))
+        assert watch.groups == 0x40 and watch.ignored is firewall._channel
+        assert _made(_settings("iptables")) == ["IptablesFirewall", "Flows", "NoneType"]
+        assert supervisor_module._make_firewall(_settings("iptables"))[0]._zone == "wan"
+        settings = _settings("iptables")
+        settings.set_option("external_zone", "modem")
+        assert supervisor_module._make_firewall(settings)[0]._zone == "modem"
+        assert module.asked == []
+
+
+def test_the_router_s_own_firewall_decides_unless_it_is_told():
+    # (/sbin/fw4, status of iptables-restore, what is made, how often the program is tried)
+    for file, status, expected, count in ((b"", 0, "NftFirewall", 0), (None, 127, "NftFirewall", 1),
+                                          (None, 0, "IptablesFirewall", 1), (None, 2, "IptablesFirewall", 1)):
+        with Files(supervisor_module, file), _Module(_Socket, status) as module:
+            assert _made(_settings("auto"))[0] == expected
+            assert module.asked == [(["iptables-restore", "--noflush"], b"")] * count
 
 
 def test_devices_of_point_to_point_links_are_known_by_name():

@@ -132,12 +132,14 @@ class IptablesFirewall:
             self._mappings = None
             raise FirewallError("iptables: somebody else changed the tables", errno.ENOENT)
 
-    def add(self, mapping, replaced, seconds):
+    def add(self, mapping, replaced, seconds, before=None):
         """See miniigd.firewall; nothing in the kernel ends by itself after `seconds`."""
         self._check_intact()
         index = _index(self._mappings, replaced)
         if index is None:
-            index = _position(self._mappings, mapping)
+            index = _index(self._mappings, before)
+            if index is None:
+                index = len(self._mappings)
             mappings = self._mappings[:index] + [mapping] + self._mappings[index:]
             if index == len(self._mappings):
                 command, number = "-A", ""
@@ -228,11 +230,6 @@ class IptablesFirewall:
             raise _error("iptables-restore", status, output)
         self._mappings = known
         self._seen = self._ask()
-
-
-def _position(mappings, mapping):
-    """Return the place of a new mapping among `mappings`; one with a remote host stands before those for any host."""
-    return 0 if mapping.remote_host else len(mappings)
 
 
 def _index(mappings, mapping):
