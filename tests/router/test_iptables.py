@@ -124,7 +124,7 @@ def test_mappings_keep_their_order_in_every_chain(client):
         assert client.add(port=port)[0] == 200
     assert client.add(port=8001)[0] == 200
     assert client.add(port=8001, remote_host=WAN_HOST)[0] == 200  # else the one for any host would hide it
-    assert ports(client) == ["8001", "8000", "8001", "8002"]
+    assert ports(client) == ["8000", "8001", "8001", "8002"]
     for port in 8000, 8001, 8002:
         assert client.delete(port=port)[0] == 200
     assert ports(client) == ["8001"] and "-s %s/32" % WAN_HOST in "\n".join(rules(client))
@@ -273,6 +273,8 @@ def test_a_stop_takes_everything_away(client):
     finally:
         client.lab.router.check("/etc/init.d/miniupnpd start")
     wait_until_serving(client)
+    assert client.is_open()  # the lease goes on
+    assert client.delete()[0] == 200
 
 
 def test_a_stop_closes_even_where_a_jump_was_taken_away(client):
@@ -285,7 +287,8 @@ def test_a_stop_closes_even_where_a_jump_was_taken_away(client):
     finally:
         client.lab.router.check("/etc/init.d/miniupnpd start")
     wait_until_serving(client)
-    assert len(jumps(client)) == 3
+    assert len(jumps(client)) == 3 and ports(client) == ["8000"]
+    assert client.delete()[0] == 200
 
 
 def test_the_package_leaves_the_router_s_files_as_they_were(client):

@@ -53,13 +53,16 @@ def listed(client):
 
 
 def rules(client):
-    """(protocol, port, client, internal port) of each rule, read as LuCI reads nft's list; None without nft."""
-    if client.demo.rules() is None:
-        return None
-    text = client.lab.router.check("nft --handle list chain inet fw4 upnp_prerouting")
-    found = re.findall(r'^\t\tiif ".+" @nh,72,8 (0x6|0x11) th dport ([0-9]+).* dnat ip to ([0-9.]+):([0-9]+)', text,
-                       re.M)
-    return [("TCP" if protocol == "0x6" else "UDP", *rest) for protocol, *rest in found]
+    """(protocol, port, client, internal port) of each rule, read as LuCI reads what nft or iptables lists."""
+    if client.demo.has_nft():
+        text = client.lab.router.check("nft --handle list chain inet fw4 upnp_prerouting")
+        found = re.findall(r'^\t\tiif ".+" @nh,72,8 (0x6|0x11) th dport ([0-9]+).* dnat ip to ([0-9.]+):([0-9]+)', text,
+                           re.M)
+        return [("TCP" if protocol == "0x6" else "UDP", *rest) for protocol, *rest in found]
+    text = client.lab.router.check("iptables --line-numbers -t nat -xnvL MINIUPNPD-POSTROUTING")
+    found = re.findall(r"^([0-9]+) .+ \* +([0-9.]+) .+ ([ut].p) spt:([0-9]+) .+ ports: ([0-9]+)", text, re.M)
+    assert [int(one[0]) for one in found] == list(range(1, len(found) + 1))
+    return [(protocol.upper(), port, address, inner) for _, address, protocol, inner, port in found]
 
 
 def agree(client):
@@ -67,8 +70,7 @@ def agree(client):
     entries = listed(client)
     assert [(p, port, address, inner) for p, port, address, inner, _, _ in entries] == [
         tuple(line[:4]) for line in lines(client)]
-    if rules(client) is not None:
-        assert rules(client) == [entry[:4] for entry in entries]
+    assert rules(client) == [entry[:4] for entry in entries]
     return len(entries)
 
 
