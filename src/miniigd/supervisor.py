@@ -19,6 +19,7 @@ from .wan import Wan
 _FIREWALL4 = "/sbin/fw4"
 _CANNOT_START = const(127)
 _RETRY_MS = const(5000)  # when the kernel did not do what it was asked
+_POLL_MS = const(4000)  # between two looks at iptables' tables, of whose changes nobody tells; while ports are open
 _CHECK_MS = const(500)  # behind the first report of a change of the firewall: a reload makes many
 
 
@@ -114,6 +115,7 @@ class Supervisor:
         self._firewall_retry = None  # Timer
         self._trouble = ""  # what the firewall could not do, as last said in the log
         self._settling = None  # Timer
+        self._poll = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
         self._reports = NetlinkChannel(interfaces.PROTOCOL, interfaces.GROUPS)
@@ -216,9 +218,19 @@ class Supervisor:
         log.warning("the firewall was changed by somebody else: putting our rules back")
         self._project()
 
+    def _arm_poll(self):
+        """Have a timer look at a firewall that tells nobody of changes, as long as something is open."""
+        if self._poll is None and self._gateway.firewall.is_polled and len(self._gateway.table):
+            self._poll = self._loop.call_later(_POLL_MS, self._look_at_firewall)
+
+    def _look_at_firewall(self):
+        self._poll = None
+        self._check_firewall()
+
     def _end_turn(self):
         """Do what follows from the changes of a turn of the loop."""
         self._arm_expiry()
+        self._arm_poll()
         if self._leases is not None:
             self._settle()
         self._lans.look()

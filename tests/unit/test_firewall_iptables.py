@@ -387,9 +387,9 @@ def test_a_chain_that_is_gone_is_an_absence_and_a_sync_puts_everything_back():
     router.tables["filter"]["zone_wan_forward"] = []
     error = raised(FirewallError, firewall.add, _mapping(9000), None, 60)
     assert error.is_absence
-    assert not firewall.is_intact()
+    assert not firewall._is_untouched()
     firewall.sync([mapping], 100)
-    assert firewall.is_intact()
+    assert firewall._is_untouched()
     firewall.add(_mapping(9000), None, 60)
     assert _ports(router) == [8000, 9000]
     assert router.chain("filter", "zone_wan_forward") == ["-j MINIUPNPD"]
@@ -398,10 +398,10 @@ def test_a_chain_that_is_gone_is_an_absence_and_a_sync_puts_everything_back():
 def test_a_change_by_somebody_else_is_noticed_without_any_process():
     mapping = _mapping()
     firewall, router = _opened(None, [mapping, _mapping(9000)])
-    assert firewall.is_intact()
+    assert firewall._is_untouched()
     router.tables["nat"]["MINIUPNPD"].pop(0)  # as an old LuCI does: the numbers do not hold any more
     router.counter += 1
-    assert not firewall.is_intact() and router.took() == []
+    assert not firewall._is_untouched() and router.took() == []
     for change in ((firewall.add, _mapping(7000), None, 60), (firewall.remove, [mapping])):
         assert raised(FirewallError, *change).is_absence
     assert router.took() == []
@@ -434,7 +434,7 @@ def test_before_it_is_opened_every_change_is_refused():
     for change in ((firewall.add, _mapping(), None, 60), (firewall.remove, [_mapping()]), (firewall.sync, [], 100)):
         assert not raised(FirewallError, *change).is_absence
     firewall.close()
-    assert router.calls == [] and not firewall.is_intact()
+    assert router.calls == [] and not firewall._is_untouched()
 
 
 def test_an_open_that_fails_leaves_no_half_of_an_answer():
@@ -483,3 +483,26 @@ def test_only_numbers_and_dotted_quads_reach_the_program():
     raised(TypeError, firewall.add, _mapping("8000\nCOMMIT"), None, 60)
     raised(KeyError, firewall.add, _mapping(protocol="ALL"), None, 60)
     assert router.took() == [] and _ports(router) == []
+
+
+def test_it_is_intact_while_it_holds_the_table_s_mappings_and_nobody_touched_it():
+    mappings = [_mapping(), _mapping(9000)]
+    firewall, router = _opened(None, mappings)
+    assert firewall.is_intact(mappings) and router.took() == []
+    assert not firewall.is_intact(mappings[:1]) and not firewall.is_intact(mappings[::-1])
+    router.counter += 1
+    assert not firewall.is_intact(mappings)
+
+
+def test_counters_are_those_of_the_translating_rules():
+    mappings = [_mapping(), _mapping(9000), _mapping(9001)]
+    firewall, router = _opened(None, mappings)
+    listing = ("Chain MINIUPNPD (1 references)\n    pkts      bytes target     prot opt in     out     source      "
+               "destination\n"
+               "       3      180 DNAT       tcp  --  *      *       0.0.0.0/0      0.0.0.0/0         tcp dpt:8000\n"
+               "       0        0 DNAT       tcp  --  *      *       0.0.0.0/0      0.0.0.0/0         tcp dpt:9000\n")
+    router.answers["iptables"] = [(0, listing.encode()), (1, b"none"), (0, listing.encode().ljust(MOST_OUTPUT))]
+    assert firewall.counters(mappings) == [(3, 180), (0, 0), (0, 0)]
+    assert router.calls[-1][-4:] == ["-t", "nat", "-nvxL", "MINIUPNPD"]
+    assert firewall.counters(mappings) == [(0, 0)] * 3
+    assert firewall.counters(mappings) == [(3, 180), (0, 0), (0, 0)]  # the last one may be cut

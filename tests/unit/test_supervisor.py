@@ -67,7 +67,7 @@ class _Firewall:
     def __init__(self):
         self.calls = []
         self.failures = []
-        self.is_harmed = False
+        self.is_harmed = self.is_polled = False
 
     def _call(self, *call):
         self.calls.append(call)
@@ -443,6 +443,33 @@ def test_what_somebody_else_changed_is_put_back():
     with _Started(watch=_Watch()) as it:
         it.run(script)
         assert it.output.text().count("putting our rules back") == 2 and "told to" in it.output.text()
+
+
+def test_a_firewall_that_tells_nobody_is_looked_at_while_something_is_open():
+    def script(it):
+        it.firewall.is_polled = True
+        it.turn(100)
+        assert "is_intact" not in [call[0] for call in it.firewall.took()]
+        it.add(8000, 30)
+        it.turn()
+        it.firewall.took()
+        it.turn(3)
+        assert it.firewall.took() == []
+        for _ in range(3):
+            it.turn(4)
+            assert it.firewall.took() == [("is_intact", [8000])]
+        it.firewall.is_harmed = True
+        it.turn(4)
+        assert it.firewall.took() == [("is_intact", [8000]), ("open",), ("sync", [8000])]
+        it.firewall.is_harmed = False
+        it.turn(30)  # the lease ends
+        it.turn(4)
+        it.firewall.took()
+        it.turn(100)
+        assert it.firewall.took() == []
+
+    with _Started() as it:
+        it.run(script)
 
 
 def test_a_trouble_that_lasts_is_said_once():

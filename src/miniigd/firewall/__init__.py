@@ -9,6 +9,7 @@
     close()                              remove everything
     is_intact(mappings)                  False when somebody else changed what is in the kernel for these
     counters(mappings)                   [(packets, bytes) that came in for the first time through each]
+    is_polled                            True where nobody tells of such changes, so that one has to look
 
 Each raises FirewallError when the kernel did not do it; then nothing has changed (a sync may have done a part: it is
 to be called again). A back end decides nothing.

@@ -41,6 +41,8 @@ _REMEDIES = (
 class IptablesFirewall:
     """See miniigd.firewall; `run` is compat.run_program, `info` compat.xtables_info, `zone` the WAN's in firewall3."""
 
+    is_polled = True
+
     def __init__(self, run, info, zone=ZONE):
         self._run = run
         self._info = info
@@ -114,12 +116,27 @@ class IptablesFirewall:
         self._run(self._restore_words(), _restore_text(hook.table, ["-D %s %s" % (place, words)]))
         return ["-I %s 1 %s" % (place, words)]
 
-    def is_intact(self):
-        """False when somebody changed the tables since our last change, or nobody knows what is in our chains.
+    def is_intact(self, mappings):
+        """See miniigd.firewall: nobody changed the tables since our last change, which was about these.
 
         Asks the kernel twice, runs nothing. Where the kernel cannot be asked the answer is True.
         """
+        return self._mappings == mappings and self._is_untouched()
+
+    def _is_untouched(self):
         return self._mappings is not None and (self._seen is None or self._ask() == self._seen)
+
+    def counters(self, mappings):
+        """See miniigd.firewall; of as many as one listing holds, zeros of the others."""
+        status, output = self._run(["iptables"] + (self._wait or []) + ["-t", "nat", "-nvxL", CHAIN], b"")
+        found = []
+        for line in [] if status else _text(output).split("\n"):
+            words = line.split()
+            if len(words) > 8 and words[0].isdigit() and words[1].isdigit():
+                found.append((int(words[0]), int(words[1])))
+        if len(output) >= MOST_OUTPUT:
+            found = found[:-1]  # it may be cut
+        return (found + [(0, 0)] * len(mappings))[:len(mappings)]
 
     def _ask(self):
         found = [self._info(table) for table in _TABLES]
@@ -128,7 +145,7 @@ class IptablesFirewall:
     def _check_intact(self):
         if self._wan is None:
             raise FirewallError("iptables: there is no place for mappings yet", errno.ENODEV)
-        if not self.is_intact():
+        if not self._is_untouched():
             self._mappings = None
             raise FirewallError("iptables: somebody else changed the tables", errno.ENOENT)
 

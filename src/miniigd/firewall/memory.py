@@ -4,6 +4,8 @@
 class MemoryFirewall:
     """Remembers what would be open: `open_mappings` in order, each with the seconds it was opened for."""
 
+    is_polled = False
+
     def __init__(self):
         self.open_mappings = []
         self.failure = None  # raised by the next changes when set

@@ -28,6 +28,8 @@ _IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 class NftFirewall:
     """See miniigd.firewall; `channel` speaks with the kernel (net.NetlinkChannel of nft_messages.PROTOCOL)."""
 
+    is_polled = False
+
     def __init__(self, channel):
         self._channel = channel
         self._wan = None
