@@ -366,7 +366,7 @@ def test_what_somebody_else_changed_is_not():
         for harm in (lambda kernel: kernel.rules.pop(), lambda kernel: kernel.rules.append(99),
                      lambda kernel: kernel.elements[sorted(kernel.elements)[0]].pop(),
                      lambda kernel: kernel.elements[sorted(kernel.elements)[1]].pop(),
-                     lambda kernel: kernel.failures.append(errno.ENOENT)):
+                     lambda kernel: kernel.failures.extend([errno.ENOENT] * 2)):
             firewall, kernel, mappings = _held(names)
             harm(kernel)
             assert not firewall.is_intact(mappings)
@@ -386,3 +386,9 @@ def test_counters_are_each_mapping_s_own():
         for entries in kernel.elements.values():
             entries[:] = [[(key, None, None) for key, _, _ in some] for some in entries]
         assert firewall.counters(mappings) == [(0, 0)] * 3
+
+
+def test_a_firewall4_that_came_back_is_no_longer_where_our_own_table_is_right():
+    firewall, kernel, mappings = _held(())
+    kernel.names = (b"fw4\0",)
+    assert not firewall.is_intact(mappings)

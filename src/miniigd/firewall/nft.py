@@ -141,9 +141,9 @@ class NftFirewall:
 
     def is_intact(self, mappings):
         """See miniigd.firewall: the chain's rules, and the number of elements, are what they should be."""
-        if self._layout is None:
-            return False
         layout = self._layout
+        if layout is None or layout is nft_table and self._has_table():
+            return False  # firewall4 was away when we looked for a place
         handles, counts = [], []
         try:
             self._dump(nft_messages.ask_rules, layout.CHAIN,
