@@ -20,8 +20,9 @@ from ..errors import FirewallError
 from .iptables_chains import (CHAIN, HOOKS, POSTROUTING_CHAIN, ZONE, is_device, jump, jump_lines, parse_listing,
                               removal_lines)
 
-# Mappings in one process of a sync: its input is about 50 KB. A router with fewer loses nothing for a moment.
-_SYNC_BATCH = const(200)
+# Mappings in one process of a sync: its input is about 25 KB, and is in memory some times over while it is made. A
+# router with fewer loses nothing for a moment.
+_SYNC_BATCH = const(100)
 _WAIT = "--wait=5"  # seconds for the lock that other programs hold; in one word, which old programs take for an option
 _TABLES = ("filter", "nat")
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
@@ -153,42 +154,42 @@ class IptablesFirewall:
         """See miniigd.firewall; nothing in the kernel ends by itself after `seconds`."""
         self._check_intact()
         index = _index(self._mappings, replaced)
-        if index is None:
+        is_new = index is None
+        if not is_new:
+            command, number = "-R", " %d" % (index + 1)
+            if self._seen is not None and _rules(mapping) == _rules(replaced):  # renewed: the rules stay as they are
+                self._mappings[index] = mapping
+                return
+        else:
             index = _index(self._mappings, before)
             if index is None:
                 index = len(self._mappings)
-            mappings = self._mappings[:index] + [mapping] + self._mappings[index:]
-            if index == len(self._mappings):
                 command, number = "-A", ""
             else:
                 command, number = "-I", " %d" % (index + 1)
-        else:
-            mappings = self._mappings[:]
-            mappings[index] = mapping
-            command, number = "-R", " %d" % (index + 1)
-            if self._seen is not None and _rules(mapping) == _rules(replaced):  # renewed: the rules stay as they are
-                self._mappings = mappings
-                return
-        # What is opened last translates: then what it translates to is accepted already.
         dnat, masquerade, accept = _rules(mapping)
+        if is_new:
+            self._mappings.insert(index, mapping)
+        else:
+            self._mappings[index] = mapping
+        # What is opened last translates: then what it translates to is accepted already.
         self._change(_restore_text("filter", ["%s %s%s %s" % (command, CHAIN, number, accept)]),
                      _restore_text("nat", ["%s %s%s %s" % (command, CHAIN, number, dnat),
                                            "%s %s%s %s" % (command, POSTROUTING_CHAIN, number, masquerade)]))
-        self._mappings = mappings
 
     def remove(self, mappings):
         """See miniigd.firewall; one process for all of them."""
         self._check_intact()
-        wanted = set(mappings)
-        gone = [index for index, mapping in enumerate(self._mappings) if mapping in wanted]
+        gone = [index for index in [_index(self._mappings, mapping) for mapping in mappings] if index is not None]
         if not gone:
             return
-        left = [mapping for mapping in self._mappings if mapping not in wanted]
+        gone.sort()
         gone.reverse()  # from the end, so that the numbers of the others hold
         nat = ["-D %s %d" % (chain, index + 1) for chain in (CHAIN, POSTROUTING_CHAIN) for index in gone]
-        self._change(_restore_text("nat", nat),
-                     _restore_text("filter", ["-D %s %d" % (CHAIN, index + 1) for index in gone]))
-        self._mappings = left
+        accept = ["-D %s %d" % (CHAIN, index + 1) for index in gone]
+        for index in gone:
+            self._mappings.pop(index)
+        self._change(_restore_text("nat", nat), _restore_text("filter", accept))
 
     def sync(self, mappings, now):
         """See miniigd.firewall; puts back what is missing of the chains, too."""
@@ -239,7 +240,7 @@ class IptablesFirewall:
         """Give the texts (bytes) to iptables-restore, one process; FirewallError.
 
         Each table is changed as a whole, but the second may fail when the first is done: nothing is known then, and
-        the next change puts everything right first.
+        the next change puts everything right first. So the list of mappings may say already what it will be.
         """
         known, self._mappings = self._mappings, None
         status, output = self._run(self._restore_words(), b"".join(texts))
@@ -251,10 +252,10 @@ class IptablesFirewall:
 
 def _index(mappings, mapping):
     """Return where `mapping` stands, or None."""
-    for index, one in enumerate(mappings):
-        if one is mapping:
-            return index
-    return None
+    try:
+        return None if mapping is None else mappings.index(mapping)
+    except ValueError:
+        return None
 
 
 def _rules(mapping):
