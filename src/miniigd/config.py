@@ -30,6 +30,7 @@ _OPTIONS = {
     "igdv1": ("is_igdv1_only", 0, 0, 1),
     "ext_allow_private_ipv4": ("allows_private_address", 0, 0, 1),
     "external_ip": ("external_ip", "", None, None),
+    "hairpin": ("is_hairpin", 0, 0, 1),
     "max_lease_duration": ("max_lease_duration", 604800, 120, 31536000),
     "firewall": ("firewall_option", "auto", None, None),
     "external_zone": ("wan_zone", "wan", None, None),

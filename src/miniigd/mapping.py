@@ -45,10 +45,11 @@ class MappingTable:
     """All mappings, in the order in which they were made; a renewed one keeps its place.
 
     One for a remote host stands in front of the one for any host of the same port: rules are in the table's order, and
-    the first that matches a packet counts.
+    the first that matches a packet counts. There are at most `most`.
     """
 
-    def __init__(self):
+    def __init__(self, most=MAX_MAPPINGS):
+        self._most = most
         self._mappings = []
         self._ports = {}  # _key -> first PortMapping of that port, the others behind it by `sibling`
         self._counts = {}  # internal client -> how many mappings it has
@@ -90,7 +91,7 @@ class MappingTable:
             raise UPnPError(718, "%s %d belongs to %s" % (owner.protocol, owner.external_port, owner.internal_client))
         replaced = self.find(mapping.remote_host, mapping.external_port, mapping.protocol)
         if replaced is None:
-            if len(self._mappings) >= MAX_MAPPINGS:
+            if len(self._mappings) >= self._most:
                 raise UPnPError(728, "the table is full")
             if self._counts.get(mapping.internal_client, 0) >= MAX_MAPPINGS_PER_CLIENT:
                 raise UPnPError(728, "%s has enough" % mapping.internal_client)

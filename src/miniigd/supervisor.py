@@ -18,6 +18,7 @@ from .wan import Wan
 
 _FIREWALL4 = "/sbin/fw4"
 _CANNOT_START = const(127)
+_UNKNOWN = object()
 _RETRY_MS = const(5000)  # when the kernel did not do what it was asked
 _POLL_MS = const(4000)  # between two looks at iptables' tables, of whose changes nobody tells; while ports are open
 _CHECK_MS = const(500)  # behind the first report of a change of the firewall: a reload makes many
@@ -44,7 +45,7 @@ def main(arguments):
     return supervisor.run()
 
 
-def _make_firewall(settings):
+def _make_firewall(settings, lans):
     """Return (the back end, what ends connections, the NetlinkChannel that hears of changes), the last two or None.
 
     Only the modules that are used are loaded.
@@ -64,7 +65,7 @@ def _make_firewall(settings):
 
     channel, watch = NetlinkChannel(nft_messages.PROTOCOL), NetlinkChannel(nft_messages.PROTOCOL, nft_messages.GROUPS)
     watch.ignore(channel)
-    return nft.NftFirewall(channel), _make_flows(), watch
+    return nft.NftFirewall(channel, lans if settings.is_hairpin else None), _make_flows(), watch
 
 
 def _make_flows():
@@ -107,9 +108,11 @@ class Supervisor:
         self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
                         settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
-        firewall, flows, self._watch = _make_firewall(settings)
-        self._gateway = Gateway(MappingTable(), firewall, self._wan, settings.max_lease_duration, self._leases, flows)
-        self._wan_index = 0  # the one that the firewall's rules were made for
+        lans = [self._interfaces[name] for name in settings.lan_devices]
+        firewall, flows, self._watch = _make_firewall(settings, lans)
+        self._gateway = Gateway(MappingTable(firewall.most_mappings), firewall, self._wan, settings.max_lease_duration,
+                                self._leases, flows)
+        self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
@@ -182,13 +185,13 @@ class Supervisor:
     def _follow(self):
         """Make everything agree with the interfaces' present state."""
         self._wan.update(self._loop.now)
-        if self._wan.index and self._wan.index != self._wan_index:
+        if self._wan.index and self._gateway.firewall.basis() != self._basis:
             self._project()
         self._lans.follow()
 
     def _refresh(self):
         """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
-        self._wan_index = 0
+        self._basis = _UNKNOWN
         self._look_again()
 
     def _project(self):
@@ -197,7 +200,7 @@ class Supervisor:
         try:
             self._gateway.firewall.open(self._wan)
             self._gateway.sync(self._loop.now)
-            self._wan_index = self._wan.index
+            self._basis = self._gateway.firewall.basis()
             self._trouble = ""
         except FirewallError as error:
             if error.text != self._trouble:  # once, not at each try

@@ -127,7 +127,8 @@ def test_firewall4_s_table_is_used_where_it_is():
     assert [sent[0][0] for sent in kernel.sent] == [GETCHAIN, GETSET, GETSET, BEGIN]
     # what may be left of a time without firewall4 goes
     assert [(one[0], one[4].get(1)) for one in kernel.sent[-1]][1:-1] == [
-        (NEWTABLE, b"miniigd\0"), (DELTABLE, b"miniigd\0")]
+        (NEWTABLE, b"miniigd\0"), (DELTABLE, b"miniigd\0"), (NEWTABLE, b"miniigd_hairpin\0"),
+        (DELTABLE, b"miniigd_hairpin\0")]
     firewall.add(_mapping(), None, 60)
     assert kernel.sent[-1][1][4][1] == b"fw4\0"
 
@@ -392,3 +393,29 @@ def test_a_firewall4_that_came_back_is_no_longer_where_our_own_table_is_right():
     firewall, kernel, mappings = _held(())
     kernel.names = (b"fw4\0",)
     assert not firewall.is_intact(mappings)
+
+
+class _Lan:
+    addresses = [("192.168.1.1", 24)]
+
+
+def test_where_neighbours_may_use_the_external_address_each_mapping_is_in_one_map_more():
+    kernel = _Kernel()
+    firewall, wan = NftFirewall(kernel, [_Lan, _Lan]), _Wan()
+    wan.address = "81.2.69.160"
+    with Output(log):
+        firewall.open(wan)
+    assert firewall.basis() == (4, "81.2.69.160", [("192.168.1.1", 24)] * 2)
+    mapping, narrow = _mapping(), _mapping(8001, remote_host="11.0.0.1")
+    firewall.sync([mapping], 100)
+    assert b"miniigd_hairpin\0" in [one[4].get(1) for one in kernel.sent[-1]]
+    for change, kinds in ((lambda: firewall.add(_mapping(9000), None, 60), [NEWRULE, NEWSETELEM, NEWSETELEM]),
+                          (lambda: firewall.add(_mapping(), mapping, 60),
+                           [DELSETELEM, NEWRULE, NEWSETELEM, DELSETELEM, NEWSETELEM]),
+                          (lambda: firewall.remove([mapping]), [DELRULE, DELSETELEM, DELSETELEM]),
+                          (lambda: firewall.add(narrow, None, 60), [NEWRULE, NEWSETELEM]),
+                          (lambda: firewall.remove([narrow]), [DELRULE, DELSETELEM])):
+        change()
+        assert kernel.kinds() == [BEGIN] + kinds + [END]
+    firewall.close()
+    assert (DELTABLE, b"miniigd_hairpin\0") in [(one[0], one[4].get(1)) for one in kernel.sent[-1]]

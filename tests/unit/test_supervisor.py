@@ -8,7 +8,7 @@ from miniigd import VERSION, config, log, netlink
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
 from miniigd.compat import SIGHUP, SIGTERM, ip4_bytes
-from miniigd.errors import FirewallError
+from miniigd.errors import FirewallError, UPnPError
 from miniigd.interfaces import GROUPS
 from miniigd.services import wan_ppp
 from miniigd.supervisor import Supervisor, main
@@ -64,6 +64,8 @@ def _address(kind, index, text, length):
 class _Firewall:
     """Stands in for the back end: remembers what was done; `failures` are raised one by one."""
 
+    most_mappings = 7
+
     def __init__(self):
         self.calls = []
         self.failures = []
@@ -76,7 +78,11 @@ class _Firewall:
             raise failure
 
     def open(self, wan):
+        self.wan = wan
         self._call("open")
+
+    def basis(self):
+        return self.wan.index
 
     def add(self, mapping, replaced, seconds, before=None):
         self._call("add", mapping.external_port)
@@ -186,7 +192,7 @@ class _Started:
         self._real = (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
                       loop_module.Loop.run)
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
-        module._make_firewall = lambda settings: (self.firewall, None, self.watch)
+        module._make_firewall = lambda settings, lans: (self.firewall, None, self.watch)
         loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
         loop_module.Loop.run = lambda loop: None
         _Lans.made = []
@@ -264,6 +270,17 @@ def test_the_settings_of_the_wan_and_of_leases_are_used():
     with _Started(external_ip="10.0.0.1", allows_private_address=1) as it:
         it.run(lambda it: None)
         assert (it.gateway.wan.address, it.gateway.wan.refusal) == ("10.0.0.1", "")
+
+
+def test_the_table_holds_as_much_as_the_firewall():
+    def script(it):
+        for port in range(8000, 8007):
+            it.add(port)
+        assert raised(UPnPError, it.add, 8007).code == 728
+
+    with _Started() as it:
+        it.run(script)
+        assert len(it.gateway.table) == 7
 
 
 def test_a_uuid_of_the_configuration_is_used():
@@ -550,25 +567,25 @@ class _Socket:
 
 
 def _made(settings):
-    return [type(part).__name__ for part in supervisor_module._make_firewall(settings)]
+    return [type(part).__name__ for part in supervisor_module._make_firewall(settings, [])]
 
 
 def test_only_the_back_end_that_is_asked_for_is_made():
     with _Module(_without_netlink):
         assert _made(_settings("memory")) == ["MemoryFirewall", "NoneType", "NoneType"]
-        raised(FirewallError, supervisor_module._make_firewall, _settings("nft"))
+        raised(FirewallError, supervisor_module._make_firewall, _settings("nft"), [])
         with Output(log) as output:  # an old kernel
             assert _made(_settings("iptables")) == ["IptablesFirewall", "NoneType", "NoneType"]
     assert "connections live on when their mapping ends (netlink: of this test)" in output.text()
     with _Module(_Socket) as module:
         assert _made(_settings("nft")) == ["NftFirewall", "Flows", "_Socket"]
-        firewall, _, watch = supervisor_module._make_firewall(_settings("nft"))
+        firewall, _, watch = supervisor_module._make_firewall(_settings("nft"), [])
         assert watch.groups == 0x40 and watch.ignored is firewall._channel
         assert _made(_settings("iptables")) == ["IptablesFirewall", "Flows", "NoneType"]
-        assert supervisor_module._make_firewall(_settings("iptables"))[0]._zone == "wan"
+        assert supervisor_module._make_firewall(_settings("iptables"), [])[0]._zone == "wan"
         settings = _settings("iptables")
         settings.set_option("external_zone", "modem")
-        assert supervisor_module._make_firewall(settings)[0]._zone == "modem"
+        assert supervisor_module._make_firewall(settings, [])[0]._zone == "modem"
         assert module.asked == []
 
 

@@ -1,6 +1,8 @@
 """The firewall as a projection of the mapping table: one interface, several back ends.
 
     open(wan)                            make sure that mappings can be made; `wan` gives the interface's index
+    basis()                              what the rules are made from besides the mappings: when that is another, a
+                                         sync is needed
     add(mapping, replaced, seconds,      open for so long, in the place of `replaced` (a PortMapping or None), else in
         before)                          front of `before`, else behind all others; where the kernel can, it closes it
                                          by itself at most two seconds after that time
@@ -10,6 +12,7 @@
     is_intact(mappings)                  False when somebody else changed what is in the kernel for these
     counters(mappings)                   [(packets, bytes) that came in for the first time through each]
     is_polled                            True where nobody tells of such changes, so that one has to look
+    most_mappings                        that it can hold
 
 Each raises FirewallError when the kernel did not do it; then nothing has changed (a sync may have done a part: it is
 to be called again). A back end decides nothing.

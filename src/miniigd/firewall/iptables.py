@@ -43,6 +43,7 @@ class IptablesFirewall:
     """See miniigd.firewall; `run` is compat.run_program, `info` compat.xtables_info, `zone` the WAN's in firewall3."""
 
     is_polled = True
+    most_mappings = 500  # a router with 16 MB is out of memory at 780: kernel and program copy whole tables
 
     def __init__(self, run, info, zone=ZONE):
         self._run = run
@@ -61,6 +62,10 @@ class IptablesFirewall:
             raise FirewallError("iptables: '%s' is no name of a device that a rule can have" % wan.name)
         self._wan = wan
         self._look()
+
+    def basis(self):
+        """See miniigd.firewall."""
+        return self._wan and self._wan.index
 
     def _look(self):
         if self._wait is None:

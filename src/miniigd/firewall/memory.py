@@ -1,16 +1,22 @@
 """A firewall that opens nothing: for tests and for trying the daemon without privileges."""
 
+from ..mapping import MAX_MAPPINGS
+
 
 class MemoryFirewall:
     """Remembers what would be open: `open_mappings` in order, each with the seconds it was opened for."""
 
     is_polled = False
+    most_mappings = MAX_MAPPINGS
 
     def __init__(self):
         self.open_mappings = []
         self.failure = None  # raised by the next changes when set
 
     def open(self, wan):
+        """See miniigd.firewall."""
+
+    def basis(self):
         """See miniigd.firewall."""
 
     def add(self, mapping, replaced, seconds, before=None):

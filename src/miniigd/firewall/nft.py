@@ -12,9 +12,9 @@ import struct
 from .. import log
 from ..compat import const, ip4_bytes
 from ..errors import FirewallError
-from ..mapping import PortMapping
+from ..mapping import MAX_MAPPINGS, PortMapping
 from ..netlink import DONE, ERROR, Message, error_of, messages
-from . import nft_fw4, nft_messages, nft_table
+from . import nft_fw4, nft_hairpin, nft_messages, nft_table
 from .nft_messages import begin_batch, end_batch
 
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
@@ -29,9 +29,11 @@ class NftFirewall:
     """See miniigd.firewall; `channel` speaks with the kernel (net.NetlinkChannel of nft_messages.PROTOCOL)."""
 
     is_polled = False
+    most_mappings = MAX_MAPPINGS
 
-    def __init__(self, channel):
+    def __init__(self, channel, lans=None):
         self._channel = channel
+        self._lans = lans  # the LANs' Interfaces, where their hosts may use the external address; else None
         self._wan = None
         self._layout = None  # nft_fw4 or nft_table
         self._templates = {}  # (is it to open?, protocol) -> _Template
@@ -48,16 +50,30 @@ class NftFirewall:
         else:
             layout = nft_fw4
         if layout is not self._layout:
-            if layout is nft_fw4:
-                self._remove_own_table()  # mappings may have lived there while firewall4 was not loaded
+            self._remove_leftovers(layout)
             self._layout = layout
             log.info("mappings go into the nftables table inet %s" % layout.TABLE[:-1].decode())
 
-    def _remove_own_table(self):
-        batch = _begin()
-        nft_table.make_table(batch)  # so that it can be deleted whether it was there or not
-        nft_table.close(batch, self._wan)
-        self._commit(batch)
+    def _remove_leftovers(self, layout):
+        """Remove the tables of ours that are not needed: there may be some of another time."""
+        tables = [nft_table.TABLE] if layout is nft_fw4 else []
+        if self._lans is None:
+            tables.append(nft_hairpin.TABLE)
+        if tables:
+            batch = _begin()
+            for table in tables:
+                nft_messages.make_table(batch, table)  # so that it can be deleted whether it was there or not
+                nft_messages.delete_table(batch, table)
+            self._commit(batch)
+
+    def basis(self):
+        """See miniigd.firewall."""
+        if self._wan is None or self._lans is None:
+            return self._wan and self._wan.index
+        return self._wan.index, self._wan.address, self._subnets()
+
+    def _subnets(self):
+        return [lan.addresses[0] for lan in self._lans if lan.addresses]
 
     def _has(self, ask, name):
         message = Message()
@@ -84,7 +100,7 @@ class NftFirewall:
         seconds += _GRACE
         if mapping.remote_host or before is not None or (replaced is not None and replaced.handle is not None):
             batch = _begin()
-            self._layout.add(batch, mapping, replaced, seconds, self._wan, before)
+            self._append_addition(batch, mapping, replaced, seconds, before)
             data = _finish(batch)
         else:
             data = self._template(True, mapping.protocol).patch(mapping, seconds)
@@ -108,9 +124,19 @@ class NftFirewall:
             for mapping in some:
                 mapping.handle = None
 
+    def _append_addition(self, batch, mapping, replaced, seconds, before=None):
+        self._layout.add(batch, mapping, replaced, seconds, self._wan, before)
+        if self._is_for_lans(mapping):
+            nft_hairpin.add(batch, mapping, replaced, seconds)
+
     def _append_deletions(self, batch, mapping):
         for deletion in self._layout.DELETIONS:
             deletion(batch, mapping)
+        if self._is_for_lans(mapping):
+            nft_hairpin.delete(batch, mapping)
+
+    def _is_for_lans(self, mapping):
+        return self._lans is not None and not mapping.remote_host
 
     def _template(self, is_to_open, protocol):
         template = self._templates.get((is_to_open, protocol))
@@ -118,7 +144,7 @@ class NftFirewall:
             model = _model(protocol)
             batch = _begin()
             if is_to_open:
-                self._layout.add(batch, model, None, _MODEL_SECONDS, self._wan)
+                self._append_addition(batch, model, None, _MODEL_SECONDS)
             else:
                 self._append_deletions(batch, model)
             template = self._templates[(is_to_open, protocol)] = _Template(_finish(batch), model)
@@ -130,9 +156,11 @@ class NftFirewall:
         self._templates = {}  # the WAN's index is in them
         batch = _begin()
         self._layout.flush(batch, self._wan)
+        if self._lans is not None:
+            nft_hairpin.flush(batch, self._wan.address, self._subnets())
         pending = []
         for mapping in mappings:
-            self._layout.add(batch, mapping, None, max(1, mapping.expires - now) + _GRACE, self._wan)
+            self._append_addition(batch, mapping, None, max(1, mapping.expires - now) + _GRACE)
             pending.append(mapping)
             if len(pending) == _SYNC_BATCH:
                 self._commit_all(batch, pending)
@@ -145,12 +173,15 @@ class NftFirewall:
         if layout is None or layout is nft_table and self._has_table():
             return False  # firewall4 was away when we looked for a place
         handles, counts = [], []
+        sets = [(layout.TABLE, name) for name in layout.SETS]
+        if self._lans is not None:
+            sets.append((nft_hairpin.TABLE, nft_table.MAP))
         try:
-            self._dump(nft_messages.ask_rules, layout.CHAIN,
+            self._dump(nft_messages.ask_rules, layout.TABLE, layout.CHAIN,
                        lambda datagram: handles.extend(nft_messages.handles(datagram)))
-            for name in layout.SETS:
+            for table, name in sets:
                 keys = []
-                self._dump(nft_messages.ask_elements, name,
+                self._dump(nft_messages.ask_elements, table, name,
                            lambda datagram: keys.extend([1 for _ in nft_messages.elements(datagram)]))
                 counts.append(len(keys))
         except FirewallError as error:
@@ -158,21 +189,22 @@ class NftFirewall:
                 raise
             return False
         narrow = len([1 for mapping in mappings if mapping.remote_host])
-        return counts == [len(mappings) - narrow, narrow] and layout.are_rules_intact(handles, mappings)
+        wide = len(mappings) - narrow
+        return counts == [wide, narrow, wide][:len(counts)] and layout.are_rules_intact(handles, mappings)
 
     def counters(self, mappings):
         """See miniigd.firewall."""
         self._check_open()
         found = {}
         for name in self._layout.SETS:
-            self._dump(nft_messages.ask_elements, name,
+            self._dump(nft_messages.ask_elements, self._layout.TABLE, name,
                        lambda datagram: found.update(dict(nft_messages.elements(datagram))))
         return [found.get(self._layout.key_of(mapping)[0], (0, 0)) for mapping in mappings]
 
-    def _dump(self, ask, name, take):
+    def _dump(self, ask, table, name, take):
         """Ask for all there is in the chain or set `name`; call take(datagram) with each of the answers."""
         message = Message()
-        ask(message, self._layout.TABLE, name)
+        ask(message, table, name)
         failures = []
 
         def look(datagram):
@@ -190,6 +222,8 @@ class NftFirewall:
         if self._layout is not None:
             batch = _begin()
             self._layout.close(batch, self._wan)
+            if self._lans is not None:
+                nft_hairpin.close(batch)
             self._commit(batch)
 
     def _commit_all(self, batch, mappings):

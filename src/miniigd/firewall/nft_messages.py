@@ -6,7 +6,7 @@ Owns the numbers of that header. Appends to a netlink Message; sends nothing, kn
 import struct
 
 from ..compat import const
-from ..netlink import DUMP, REQUEST, attributes, messages
+from ..netlink import CREATE, DUMP, REQUEST, attributes, messages
 
 PROTOCOL = const(12)  # NETLINK_NETFILTER
 GROUPS = const(0x40)  # NFNLGRP_NFTABLES: the kernel reports who changed what
@@ -42,6 +42,20 @@ def begin(batch, message_type, flags):
     """Start a message about tables of the family inet; `batch.end()` ends it."""
     batch.begin(message_type, REQUEST | flags, 0)
     batch.add(struct.pack(">BBH", _NFPROTO_INET, 0, 0))
+
+
+def make_table(batch, name):
+    """Append what makes a table where it is not there yet."""
+    begin(batch, NEWTABLE, CREATE)
+    batch.attribute(TABLE_NAME, name)
+    batch.end()
+
+
+def delete_table(batch, name):
+    """Append what removes a table and all that is in it."""
+    begin(batch, DELTABLE, 0)
+    batch.attribute(TABLE_NAME, name)
+    batch.end()
 
 
 def begin_batch(batch):
@@ -190,6 +204,31 @@ def compare(batch, value):
     number(batch, 2, 0)  # equal
     _value(batch, 3, value)
     _end_expression(batch, marks)
+
+
+def mask(batch, value):
+    """Append: keep the bits of the 4 bytes in the first register that are set in `value`."""
+    marks = _begin_expression(batch, b"bitwise\0")
+    number(batch, 1, REGISTER_1)
+    number(batch, 2, REGISTER_1)
+    number(batch, 3, len(value))
+    _value(batch, 4, value)
+    _value(batch, 5, bytes(len(value)))
+    _end_expression(batch, marks)
+
+
+def conntrack(batch, key, direction):
+    """Append: load something of the connection's tuple of that direction (a byte) into the first register."""
+    marks = _begin_expression(batch, b"ct\0")
+    number(batch, 1, REGISTER_1)
+    number(batch, 2, key)
+    batch.attribute(3, direction)
+    _end_expression(batch, marks)
+
+
+def masquerade(batch):
+    """Append: give the packet the address of the interface that it leaves by."""
+    _end_expression(batch, _begin_expression(batch, b"masq\0"))
 
 
 def immediate(batch, register, value):

@@ -19,13 +19,15 @@ TABLE = b"miniigd\0"
 CHAIN = b"prerouting\0"
 MAP = b"open\0"
 MAP_FROM = b"open_from\0"
+SETS = (MAP, MAP_FROM)
 
+PRIORITY_DSTNAT = const(0xFFFFFF9C)  # -100
 _HOOK_NUMBER, _HOOK_PRIORITY = const(1), const(2)
 _PREROUTING = const(0)
-_PRIORITY_DSTNAT = const(0xFFFFFF9C)  # -100
 _FLAG_MAP, _FLAG_TIMEOUT = const(8), const(16)
 # Types as the nft program numbers them, so that it can show the maps: 6 bits for each part of a concatenation.
 _TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE = const(7), const(12), const(13)
+KEY_TYPE = _TYPE_PROTOCOL << 6 | _TYPE_SERVICE
 _IFNAMSIZ = const(16)
 
 
@@ -34,39 +36,40 @@ def flush(batch, wan):
     make_table(batch)  # so that it can be deleted whether it was there or not
     close(batch, wan)
     make_table(batch)
-    service = _TYPE_PROTOCOL << 6 | _TYPE_SERVICE
-    _make_map(batch, MAP, service, 8, 1)
-    _make_map(batch, MAP_FROM, _TYPE_ADDRESS << 12 | service, 12, 2)
-    nft.begin(batch, nft.NEWCHAIN, CREATE)
-    batch.attribute(nft.CHAIN_TABLE, TABLE)
-    batch.attribute(nft.CHAIN_NAME, CHAIN)
-    hook = batch.nest(nft.CHAIN_HOOK)
-    nft.number(batch, _HOOK_NUMBER, _PREROUTING)
-    nft.number(batch, _HOOK_PRIORITY, _PRIORITY_DSTNAT)
-    batch.unnest(hook)
-    batch.attribute(nft.CHAIN_TYPE, b"nat\0")
-    batch.end()
+    make_map(batch, TABLE, MAP, KEY_TYPE, 8, 1)
+    make_map(batch, TABLE, MAP_FROM, _TYPE_ADDRESS << 12 | KEY_TYPE, 12, 2)
+    make_chain(batch, TABLE, CHAIN, _PREROUTING, PRIORITY_DSTNAT)
     _make_rule(batch, MAP_FROM, wan)
     _make_rule(batch, MAP, wan)
 
 
 def close(batch, wan):
     """Append what removes the table."""
-    nft.begin(batch, nft.DELTABLE, 0)
-    batch.attribute(nft.TABLE_NAME, TABLE)
-    batch.end()
+    nft.delete_table(batch, TABLE)
 
 
 def make_table(batch):
     """Append what makes the table where it is not there yet."""
-    nft.begin(batch, nft.NEWTABLE, CREATE)
-    batch.attribute(nft.TABLE_NAME, TABLE)
+    nft.make_table(batch, TABLE)
+
+
+def make_chain(batch, table, name, hook_number, priority):
+    """Append what makes a chain of type nat."""
+    nft.begin(batch, nft.NEWCHAIN, CREATE)
+    batch.attribute(nft.CHAIN_TABLE, table)
+    batch.attribute(nft.CHAIN_NAME, name)
+    hook = batch.nest(nft.CHAIN_HOOK)
+    nft.number(batch, _HOOK_NUMBER, hook_number)
+    nft.number(batch, _HOOK_PRIORITY, priority)
+    batch.unnest(hook)
+    batch.attribute(nft.CHAIN_TYPE, b"nat\0")
     batch.end()
 
 
-def _make_map(batch, name, key_type, key_length, identifier):
+def make_map(batch, table, name, key_type, key_length, identifier):
+    """Append what makes a map with timeouts, to an address and a port."""
     nft.begin(batch, nft.NEWSET, CREATE)
-    batch.attribute(nft.SET_TABLE, TABLE)
+    batch.attribute(nft.SET_TABLE, table)
     batch.attribute(nft.SET_NAME, name)
     nft.number(batch, nft.SET_FLAGS, _FLAG_MAP | _FLAG_TIMEOUT)
     nft.number(batch, nft.SET_KEY_TYPE, key_type)
@@ -89,21 +92,31 @@ def _make_rule(batch, name, wan):
     if name == MAP_FROM:
         nft.payload(batch, nft.BASE_NETWORK, 12, 4, register)
         register += 1
+    look_up(batch, name, register)
+    batch.unnest(expressions)
+    batch.end()
+
+
+def look_up(batch, name, register):
+    """Append: translate to what the map `name` has for the protocol and the port, put from `register` on."""
     nft.meta(batch, nft.META_L4PROTO, register)
     nft.payload(batch, nft.BASE_TRANSPORT, 2, 2, register + 1)
     nft.lookup(batch, name)
     nft.dnat(batch, nft.REGISTER_1_1)
-    batch.unnest(expressions)
-    batch.end()
 
 
 def add(batch, mapping, replaced, seconds, wan, before=None):
     """Append what opens `mapping`, in the place of `replaced` where that is in the kernel; elements have no order."""
     if replaced is not None and replaced.handle is not None:
         delete_element(batch, replaced)
+    add_element(batch, TABLE, mapping, seconds)
+
+
+def add_element(batch, table, mapping, seconds):
+    """Append the element of `mapping`, which stays for so long."""
     key, name = key_of(mapping)
     data = ip4_bytes(mapping.internal_client) + struct.pack(">H2x", mapping.internal_port)
-    nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, data, seconds)
+    nft.element(batch, nft.NEWSETELEM, CREATE, table, name, key, data, seconds)
 
 
 def delete_element(batch, mapping):
@@ -113,7 +126,6 @@ def delete_element(batch, mapping):
 
 
 DELETIONS = (delete_element,)
-SETS = (MAP, MAP_FROM)
 
 
 def are_rules_intact(handles, mappings):
