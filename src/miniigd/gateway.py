@@ -8,7 +8,7 @@ from . import log
 from .compat import const
 from .errors import FirewallError, UPnPError
 from .mapping import PortMapping
-from .policy import check_add, check_owner
+from .policy import Policy
 
 # Seconds. A lease without end is closed after a week all the same, unless the configuration says otherwise: many
 # clients never delete. It is the most that WANIPConnection:2 knows (2.3.16 there).
@@ -20,7 +20,8 @@ _EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest
 class Gateway:
     """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`."""
 
-    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None, flows=None):
+    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None, flows=None, policy=None):
+        self.policy = policy or Policy()
         self.table = table
         self.firewall = firewall
         self.wan = wan
@@ -36,7 +37,7 @@ class Gateway:
         mapping = PortMapping(remote_host, external_port, protocol, internal_port, internal_client, enabled,
                               description, lease, now + seconds)
         try:
-            check_add(caller, mapping)
+            self.policy.check_add(caller, mapping)
             replaced = self.table.plan(mapping)
             if self.wan.refusal:
                 raise UPnPError(501, self.wan.refusal)
@@ -114,7 +115,7 @@ class Gateway:
 
     def _check_owner(self, caller, mapping):
         try:
-            check_owner(caller, mapping)
+            self.policy.check_owner(caller, mapping)
         except UPnPError as refusal:
             log.warning("refused to close %s for %s: %s" % (mapping, caller, refusal.reason))
             raise
@@ -162,7 +163,7 @@ class Gateway:
                 ended.append(mapping)  # while nobody ran
                 continue
             try:
-                check_add(lease.internal_client, mapping)
+                self.policy.check_add(lease.internal_client, mapping)
                 self.table.plan(mapping)
             except UPnPError as refusal:
                 log.warning("not opened again: %s: %s" % (mapping, refusal.reason))

@@ -1,24 +1,120 @@
 """Who may have which mapping: pure functions that raise UPnPError 606 with the reason for the log.
 
 UPnP IGD has no authentication: every program on the LAN may ask, and then anyone on the Internet may come in. So a
-host opens ports to itself only, and none below 1024.
+host opens ports to itself only, and none below 1024, unless the configuration says otherwise. Its rules (rules.Rule)
+are tried in order and the first that matches counts; where none does, ports below 1024 are refused and the others
+allowed. Rules are compared as ints: a request has up to twenty of them to pass.
 """
 
-from .compat import const
+import struct
+
+from .compat import const, ip4_bytes
 from .errors import UPnPError
 
 LOWEST_PORT = const(1024)  # below it are the ports of services that nobody opens by accident
+_HIGHEST_PORT = const(65535)
 
 
-def check_add(caller, mapping):
-    """Refuse a mapping to another host than `caller` (its address as text), or of a privileged port."""
-    if mapping.internal_client != caller:
-        raise UPnPError(606, "it asks for %s" % mapping.internal_client)
-    if mapping.external_port < LOWEST_PORT or mapping.internal_port < LOWEST_PORT:
-        raise UPnPError(606, "ports below %d stay closed" % LOWEST_PORT)
+class Policy:
+    """The `rules` in order, and whether a host opens ports to itself only (`is_secure`).
+
+    Where it does not, `lans` are the interfaces.Interface that hosts may be on, and `own` all of the router's.
+    """
+
+    def __init__(self, rules=(), is_secure=True, lans=(), own=()):
+        self.rules = rules
+        self.is_secure = is_secure
+        self._lans = lans
+        self._own = own
+
+    def check_add(self, caller, mapping):
+        """Refuse a mapping that `caller` (its address as text) may not have."""
+        client = mapping.internal_client
+        if client != caller and (self.is_secure or not self._is_other_host(client)):
+            raise UPnPError(606, "it asks for %s" % client)
+        external_port, internal_port = mapping.external_port, mapping.internal_port
+        for rule in self._rules_for(client, internal_port, mapping.description):
+            if rule.external_first <= external_port <= rule.external_last:
+                if rule.is_allowed:
+                    return
+                raise UPnPError(606, "%s denies it" % rule)
+        if external_port < LOWEST_PORT or internal_port < LOWEST_PORT:
+            raise UPnPError(606, "ports below %d stay closed unless a rule allows them" % LOWEST_PORT)
+
+    def check_owner(self, caller, mapping):
+        """Refuse to let `caller` change a mapping of another host."""
+        if mapping.internal_client != caller and self.is_secure:
+            raise UPnPError(606, "it belongs to %s" % mapping.internal_client)
+
+    def allowed_range(self, start, client, internal_port, description):
+        """Return the (first, last) of the lowest allowed external ports from `start` on, or None.
+
+        Goes from one rule's border to the next, not from port to port.
+        """
+        rules = self._rules_for(client, internal_port, description)
+        while start <= _HIGHEST_PORT:
+            is_allowed, last = _verdict(rules, start, internal_port)
+            if is_allowed:
+                return start, last
+            start = last + 1
+        return None
+
+    def _rules_for(self, client, internal_port, description):
+        """Return those of the rules that match everything but the external port."""
+        if not self.rules:
+            return ()
+        raw = ip4_bytes(client)
+        high, low = raw[0] << 8 | raw[1], raw[2] << 8 | raw[3]
+        found = []
+        for rule in self.rules:
+            if rule.internal_first <= internal_port <= rule.internal_last and (
+                    high & rule.mask_high == rule.network_high and low & rule.mask_low == rule.network_low) and (
+                    rule.description is None or is_match(rule.description, description)):
+                found.append(rule)
+        return found
+
+    def _is_other_host(self, client):
+        """True for an address that only another host of a LAN can have: not the router's, not everybody's."""
+        for interface in self._own:
+            if client in [address for address, _ in interface.addresses]:
+                return False
+        number = _number(client)
+        for interface in self._lans:
+            for address, length in interface.addresses:
+                hosts = 0xFFFFFFFF >> length  # what is left of the mask
+                if (number ^ _number(address)) & ~hosts == 0 and (hosts < 2 or 0 < number & hosts < hosts):
+                    return number >> 24 != 127
+        return False
 
 
-def check_owner(caller, mapping):
-    """Refuse to let `caller` change a mapping of another host."""
-    if mapping.internal_client != caller:
-        raise UPnPError(606, "it belongs to %s" % mapping.internal_client)
+def _number(address):
+    return struct.unpack(">I", ip4_bytes(address))[0]
+
+
+def _verdict(rules, port, internal_port):
+    """Return (is the external `port` allowed?, the last port for which the same rule says so)."""
+    last = _HIGHEST_PORT
+    for rule in rules:
+        if rule.external_first > port:
+            last = min(last, rule.external_first - 1)
+        elif port <= rule.external_last:
+            return rule.is_allowed, min(last, rule.external_last)
+    if port < LOWEST_PORT:
+        last = min(last, LOWEST_PORT - 1)
+    return port >= LOWEST_PORT and internal_port >= LOWEST_PORT, last
+
+
+def is_match(pieces, description):
+    """True when the lower-case `pieces` are in the description in this order, the first and the last at its ends."""
+    text = description.lower()
+    if len(pieces) == 1:
+        return text == pieces[0]
+    if not text.startswith(pieces[0]):
+        return False
+    position = len(pieces[0])
+    for piece in pieces[1:-1]:
+        position = text.find(piece, position)
+        if position < 0:
+            return False
+        position += len(piece)
+    return len(text) - len(pieces[-1]) >= position and text.endswith(pieces[-1])

@@ -23,6 +23,58 @@ from miniigd.wan import Wan
 
 HOST, OTHER = "192.168.1.2", "192.168.1.3"  # of the LAN
 
+# /etc/config/upnpd in both of its schemas
+FIRST = """
+config upnpd 'config'
+\toption enabled '0'
+\toption enable_natpmp '1'
+\toption enable_upnp '1'
+\toption secure_mode '1'
+\toption log_output '0'
+\toption download '1024'
+\toption upload '512'
+\toption internal_iface 'lan'
+\toption port '5000'
+\toption upnp_lease_file '/var/run/miniupnpd.leases'
+\toption igdv1 '1'
+\toption uuid ''
+
+config perm_rule
+\toption action 'allow'
+\toption ext_ports '1024-65535'
+\toption int_addr '0.0.0.0/0' # Does not override secure_mode
+\toption int_ports '1024-65535'
+\toption comment 'Allow high ports'
+
+config perm_rule
+\toption action 'deny'
+\toption ext_ports '0-65535'
+\toption int_addr '0.0.0.0/0'
+\toption int_ports '0-65535'
+\toption comment 'Default deny'
+"""
+
+SECOND = """
+config upnpd 'settings'
+\toption enabled '1'
+\toption enable_protocols 'all'
+\toption upnp_igd_compat 'igdv1'
+\toption http_port '5001'
+\toption download_kbps '50000'
+\toption access_preset 'accept-high-ports'
+
+config acl_entry
+\toption action 'accept'
+\toption int_addr '192.168.1.5'
+\toption int_port '80'
+\toption ext_port '80'
+\toption descr_filter '^web'
+
+config acl_entry
+\toption action 'ignore'
+\toption comment 'Low/system ports'
+"""
+
 
 def raised(kind, function, *arguments):
     """Call the function; return the exception of `kind` that it raises."""
@@ -153,7 +205,7 @@ class QuietWan(Wan):
         return (protocol, port) in self.services
 
 
-def make_gateway(address="81.2.69.160", allows_private=False):
+def make_gateway(address="81.2.69.160", allows_private=False, policy=None):
     """Return a Gateway whose WAN has had that external address, or None, since the second 40."""
     interface = Interface("wan")
     wan = QuietWan(interface, 50000000, 100000000, "", allows_private)
@@ -161,7 +213,7 @@ def make_gateway(address="81.2.69.160", allows_private=False):
         interface.index, interface.is_up, interface.addresses = 4, True, [(address, 22)]
         with Output(log):
             wan.update(40)
-    return Gateway(MappingTable(), MemoryFirewall(), wan)
+    return Gateway(MappingTable(), MemoryFirewall(), wan, policy=policy)
 
 
 def call(service, gateway, name, arguments=(), caller=HOST, now=100, version=1):

@@ -8,6 +8,8 @@ from miniigd.gateway import MAX_LEASE, Gateway
 from miniigd.interfaces import Interface
 from miniigd.leases import Lease
 from miniigd.mapping import MappingTable
+from miniigd.policy import Policy
+from miniigd.rules import Rule
 
 HOST, OTHER = "192.168.1.2", "192.168.1.3"
 
@@ -306,6 +308,27 @@ def test_what_was_open_before_a_restart_is_open_again():
     assert "not opened again: TCP 80 -> " in text and text.count("not opened again") == 1
     assert leases.took() == ["changed"]  # what was left out is not in the file any more
     assert gateway.table.next_expiry == 150
+
+
+def test_what_a_rule_denies_now_is_not_opened_again():
+    gateway, _ = _with_leases()
+    gateway.policy = Policy([Rule(False, (8000, 8000), name="perm_rule 1"), Rule(True, (80, 80))])
+    with Output(log) as output:
+        gateway.restore([_lease(8000), _lease(8001), _lease(80)], 100)
+    assert [mapping.external_port for mapping in gateway.table] == [8001, 80]
+    assert "not opened again: TCP 8000 -> 192.168.1.2:8000: perm_rule 1 denies it" in output.text()
+
+
+def test_without_secure_mode_hosts_change_each_other_s_mappings():
+    lan = Interface("lan")
+    lan.addresses = [("192.168.1.1", 24)]
+    gateway = _gateway()
+    gateway.policy = Policy((), False, [lan], [lan])
+    _add(gateway, client=OTHER)
+    assert gateway.table.at(0).internal_client == OTHER
+    assert _code(_add, gateway, client="192.168.1.1") == 606
+    assert _code(_add, gateway) == 718
+    assert _code(gateway.delete, HOST, 100, "", 8000, "TCP") is None
 
 
 def test_what_somebody_takes_out_of_the_file_is_closed():

@@ -3,6 +3,8 @@
 from helpers import HOST, OTHER, call, elements, make_gateway
 from miniigd.errors import FirewallError
 from miniigd.mapping import MAX_MAPPINGS
+from miniigd.policy import Policy
+from miniigd.rules import Rule, parse_network
 from miniigd.services import Context, wan_ip, wan_ip2
 from miniigd.xml import Document, unescape
 
@@ -152,6 +154,36 @@ def test_606_for_others_and_for_privileged_ports():
     assert gateway.table.at(0).description == "web"
 
 
+def _ruled(*rules):
+    return make_gateway(policy=Policy(rules))
+
+
+def test_any_port_is_one_that_the_rules_allow():
+    gateway = _ruled(Rule(True, (20000, 20001)), Rule(True, (81, 81)), Rule(False, (1, 65535)))
+    assert _add_any(gateway, 8000) == (20000,)
+    assert _add_any(gateway, 0) == (20001,)
+    assert _add_any(gateway, 20000) == (20000,)  # one's own
+    assert _add_any(gateway, 20000, OTHER) == (81,)  # below 1024 only when nothing else is left
+    assert _add_any(gateway, 20000, "192.168.1.4") == 728
+    assert _add_any(gateway, 81, "192.168.1.4") == 728
+    gateway = _ruled(Rule(True, (80, 80)), Rule(False, (1024, 4999)))
+    assert _add_any(gateway, 80) == (80,)
+    assert _add_any(gateway, 80, OTHER) == (5000,)
+    assert _add_any(gateway, 79) == 606
+
+
+def test_606_where_no_port_is_allowed():
+    for rule in (Rule(False), Rule(False, internal=(8000, 9000)), Rule(False, network=parse_network(HOST))):
+        gateway = _ruled(rule)
+        asked = []
+        real = gateway.table.owner
+        gateway.table.owner = lambda port, protocol: asked.append(port) or real(port, protocol)
+        for port in (0, 1, 8000, 65535):
+            assert _add_any(gateway, port) == 606
+        assert asked == []  # it does not try 64,512 ports
+        assert len(gateway.table) == 0
+
+
 def test_732_for_an_internal_port_of_0():
     gateway = make_gateway()
     assert _add_any(gateway, 8000, internal_port=0) == 732
@@ -218,6 +250,15 @@ def test_only_one_s_own_in_a_range_are_deleted():
         assert _ports(gateway) == [8000, 8002, 8003]
         assert _delete_range(gateway, 8000, 8002, manage=manage, caller=OTHER) == ()
         assert _ports(gateway) == [8003]
+
+
+def test_without_secure_mode_managing_deletes_those_of_others_too():
+    for manage, left in ((False, [8000]), (True, [])):
+        gateway = make_gateway(policy=Policy((), False))
+        for port, client in ((8000, OTHER), (8001, HOST)):
+            _add(gateway, port, client)
+        assert _delete_range(gateway, 8000, 8002, manage=manage) == ()
+        assert _ports(gateway) == left
 
 
 def test_730_where_nothing_is_in_the_range():

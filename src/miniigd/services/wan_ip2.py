@@ -23,28 +23,53 @@ _LIST_ENTRY = ("<p:PortMappingEntry><p:NewRemoteHost>%s</p:NewRemoteHost><p:NewE
 def add_any_port_mapping(context, arguments):
     """Return (NewReservedPort,): the port that was asked for, or the next that is free; the wildcard 0 asks for any.
 
-    2.5.17; 402, 501, 606, 728, 732.
+    2.5.17; 402, 501, 606 where no port is allowed, 728, 732.
     """
-    asked, protocol, client = arguments[1], arguments[2], arguments[4] or context.caller
+    asked, protocol, client = arguments[1] or _LOWEST_ANY, arguments[2], arguments[4] or context.caller
+    if arguments[3] == 0:
+        raise UPnPError(732)
     gateway = context.gateway
-    port = asked or _LOWEST_ANY
-    while True:  # the table holds far fewer mappings than there are ports
+    code = 606
+    for port in _allowed_ports(gateway.policy, asked, client, arguments[3], arguments[6]):
         owner = gateway.table.owner(port, protocol)
-        if owner == client and port == asked or owner is None and not gateway.wan.has_service(protocol, port):
+        if owner == client and port == arguments[1] or (
+                owner is None and not gateway.wan.has_service(protocol, port)):
             wan_ip.add_mapping(context, arguments, port)
             return (port,)
-        port = port + 1 if port < 65535 else _LOWEST_ANY
+        code = 728
+    if code == 606:
+        wan_ip.add_mapping(context, arguments, asked)  # refuses, and says why
+    raise UPnPError(code, "no port is free")
+
+
+def _allowed_ports(policy, asked, client, internal_port, description):
+    """Yield the external ports that the client may have, from `asked` on; none where `asked` is a refused low one.
+
+    Other ports below 1024 come last: services are there.
+    """
+    for start, end in ((asked, 65535), (_LOWEST_ANY, asked - 1), (1, _LOWEST_ANY - 1)):
+        while start <= end:
+            allowed = policy.allowed_range(start, client, internal_port, description)
+            if asked < _LOWEST_ANY and start == asked and (allowed is None or allowed[0] != asked):
+                return
+            if allowed is None:
+                break
+            for port in range(allowed[0], min(allowed[1], end) + 1):
+                yield port
+            start = allowed[1] + 1
 
 
 def delete_port_mapping_range(context, arguments):
     """Close the caller's ports in a range: 2.5.19; 402, 501, 606, 730, 733.
 
-    NewManage asks for other hosts' ports too; nobody is authorised for that (2.5.19.2), so it changes nothing.
+    NewManage asks for other hosts' ports too; nobody is authorised for that (2.5.19.2), so it changes nothing, unless
+    the configuration lets hosts open ports to others.
     """
     found = _in_range(context, arguments)
     if not found:
         raise UPnPError(730)
-    own = [mapping for mapping in found if mapping.internal_client == context.caller]
+    is_managing = arguments[3] and not context.gateway.policy.is_secure
+    own = [mapping for mapping in found if is_managing or mapping.internal_client == context.caller]
     if not own:
         raise UPnPError(606, "the ports belong to others")
     context.gateway.delete_all(context.caller, context.now, own)
