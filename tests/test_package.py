@@ -1,9 +1,13 @@
 """The ipk: its form, its members, and that the same sources give the same bytes."""
 
 import io
+import sys
 import tarfile
 
 from package import ipk, kit
+
+sys.path.insert(0, str(kit.TOP / "src"))
+from miniigd import check  # noqa: E402
 
 
 def members(data):
@@ -64,3 +68,11 @@ def test_every_kind_of_change_is_noticed(tmp_path):
         digest = kit.digest([tmp_path])
         assert digest not in seen
         seen.add(digest)
+
+
+def test_the_shipped_configuration_is_right_and_off(capsys):
+    assert check.main(["-c", str(kit.TOP / "files" / "etc" / "config" / "upnpd")], sys.stdout) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "enabled = 0   (from: file)" in lines and "secure_mode = 1   (from: file)" in lines
+    assert [line.partition("   ")[0] for line in lines if line.startswith("rule ")] == [
+        "rule 1: allow 1024-65535 0.0.0.0/0 1024-65535", "rule 2: deny 1-65535 0.0.0.0/0 1-65535"]

@@ -21,15 +21,22 @@ _NAMES = ("InternetGatewayDevice", "WANDevice", "WANConnectionDevice")  # each d
 
 
 class Device:
-    """What this router is: its `uuid`, the `versions` (1, 2) of the device it offers, whether its WAN is a PPP link."""
+    """What this router is: its `uuid`, the `versions` (1, 2) of the device it offers, whether its WAN is a PPP link.
 
-    def __init__(self, uuid, versions=(1, 2), is_ppp=False):
+    `labels` are its friendlyName, modelNumber and serialNumber. `presentation_url` is where a person finds it, "" for
+    nowhere, None for its LAN address.
+    """
+
+    def __init__(self, uuid, versions=(1, 2), is_ppp=False, labels=("miniigd", "1", "00000000"),
+                 presentation_url=None):
+        self._labels = tuple([escape(label) for label in labels])
+        self._presentation_url = presentation_url
         self.uuid = uuid
         self.versions = versions
         self._trees = {version: _tree(version, is_ppp) for version in versions}
         # Another number whenever the documents are others (UDA 1.1 2.1): all that they are made from is in it.
         self.config_id = 0
-        for byte in ("%s %s %s %s" % (VERSION, uuid, versions, is_ppp)).encode():
+        for byte in ("%s %s %s %s %s %s" % (VERSION, uuid, versions, is_ppp, labels, presentation_url)).encode():
             self.config_id = self.config_id * 31 + byte & 0xFFFFFF
 
     def device_services(self, version):
@@ -95,8 +102,11 @@ class Device:
         return None if service is None else (kind, version, service)
 
     def document(self, version, presentation_url):
-        """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is where a person finds the router."""
+        """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is used unless the device has its own."""
         prefix = _PREFIX[version]
+        name, number, serial = self._labels
+        if self._presentation_url is not None:
+            presentation_url = self._presentation_url
         # specVersion 1.0, whatever the device's version: some clients refuse any other.
         parts = ['<?xml version="1.0"?>\r\n<root xmlns="urn:schemas-upnp-org:device-1-0" configId="%d">'
                  "<specVersion><major>1</major><minor>0</minor></specVersion>" % self.config_id]
@@ -105,9 +115,9 @@ class Device:
                 parts.append("<deviceList>")
             parts.append("<device><deviceType>%s</deviceType><friendlyName>%s</friendlyName>"
                          "<manufacturer>OpenWrt</manufacturer><modelDescription>UPnP gateway</modelDescription>"
-                         "<modelName>miniigd</modelName><modelNumber>1</modelNumber>"
-                         "<serialNumber>00000000</serialNumber><UDN>%s</UDN><serviceList>"
-                         % (_TYPE % (_NAMES[index], version), _NAMES[index] if index else "miniigd",
+                         "<modelName>miniigd</modelName><modelNumber>%s</modelNumber>"
+                         "<serialNumber>%s</serialNumber><UDN>%s</UDN><serviceList>"
+                         % (_TYPE % (_NAMES[index], version), _NAMES[index] if index else name, number, serial,
                             self.udn(version, index)))
             for service in services:
                 # serviceType before controlURL and no white space: small clients scan for it in this order.
@@ -118,7 +128,9 @@ class Device:
                                 service.short_id, prefix, _EVENT_PATH, service.short_id))
             parts.append("</serviceList>")
         parts.append("</device></deviceList>" * (len(_NAMES) - 1))
-        parts.append("<presentationURL>%s</presentationURL></device></root>\r\n" % escape(presentation_url))
+        if presentation_url:
+            parts.append("<presentationURL>%s</presentationURL>" % escape(presentation_url))
+        parts.append("</device></root>\r\n")
         return "".join(parts).encode()
 
 

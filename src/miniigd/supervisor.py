@@ -14,6 +14,7 @@ from .leases import LeaseFile
 from .loop import Loop
 from .mapping import MappingTable
 from .net import NetlinkChannel
+from .policy import Policy
 from .wan import Wan
 
 _FIREWALL4 = "/sbin/fw4"
@@ -29,11 +30,14 @@ def main(arguments):
     if arguments == ["--version"]:
         sys.stdout.write("miniigd %s\n" % VERSION)
         return 0
+    if arguments[:1] == ["check"]:
+        from . import check
+
+        return check.main(arguments[1:], sys.stdout)
     try:
         settings = config.parse_arguments(arguments)
-        if settings.is_verbose:
-            log.set_level(log.DEBUG)
         config.read_file(settings)
+        log.set_level(log.DEBUG if settings.is_verbose else settings.log_level)
     except ConfigError as error:
         sys.stderr.write("miniigd: %s\n%s" % (error.args[0], config.USAGE))
         return 2
@@ -60,7 +64,7 @@ def _make_firewall(settings, lans):
     if name == "iptables":
         from .firewall.iptables import IptablesFirewall
 
-        return IptablesFirewall(run_program, xtables_info, settings.wan_zone or "wan"), _make_flows(), None
+        return IptablesFirewall(run_program, xtables_info, settings.wan_zone), _make_flows(), None
     from .firewall import nft, nft_messages
 
     channel, watch = NetlinkChannel(nft_messages.PROTOCOL), NetlinkChannel(nft_messages.PROTOCOL, nft_messages.GROUPS)
@@ -105,13 +109,15 @@ class Supervisor:
         self._settings = settings
         self._loop = Loop()
         self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device])
-        self._wan = Wan(self._interfaces[settings.wan_device], settings.upstream_bit_rate,
-                        settings.downstream_bit_rate, settings.external_ip, settings.allows_private_address)
-        self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
         lans = [self._interfaces[name] for name in settings.lan_devices]
+        wan = self._interfaces[settings.wan_device]
+        self._wan = Wan(wan, settings.upstream_bit_rate, settings.downstream_bit_rate, settings.external_ip,
+                        settings.allows_private_address, settings.uses_system_uptime)
+        policy = Policy(settings.rules, settings.secure_mode, lans, lans + [wan])
+        self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
         firewall, flows, self._watch = _make_firewall(settings, lans)
         self._gateway = Gateway(MappingTable(firewall.most_mappings), firewall, self._wan, settings.max_lease_duration,
-                                self._leases, flows)
+                                self._leases, flows, policy)
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
         self._retry = None  # Timer
@@ -272,8 +278,13 @@ class Supervisor:
         settings = self._settings
         first = self._interfaces[settings.lan_devices[0]]
         uuid = settings.uuid or config.uuid_of_mac(first.mac if len(first.mac) == 6 else bytes(6))
-        device = Device(uuid, (1,) if settings.is_igdv1_only else (1, 2), _is_ppp(settings.wan_device))
+        device = Device(uuid, (1,) if settings.is_igdv1_only else (1, 2), _is_ppp(settings.wan_device), (
+            settings.friendly_name, settings.model_number, settings.serial_number), settings.presentation_url)
         self._gateway.default_connection_services = {
             version: device.default_connection_service(version) for version in device.versions}
-        self._lans = Lans(self._loop, [self._interfaces[name] for name in settings.lan_devices], settings.port, device,
-                          self._gateway, settings.notify_interval)
+        names = settings.lan_devices
+        if not settings.serves_upnp:
+            log.warning("UPnP is switched off (enable_upnp, enable_protocols): nothing is served")
+            names = []
+        self._lans = Lans(self._loop, [self._interfaces[name] for name in names], settings.port, device, self._gateway,
+                          settings.notify_interval)

@@ -3,7 +3,7 @@
 import struct
 
 from . import log
-from .compat import const, ip4_bytes
+from .compat import const, ip4_bytes, monotonic_ms
 
 _STATISTICS = "/sys/class/net/%s/statistics/%s"
 _SOCKETS = "/proc/net/%s%s"
@@ -36,13 +36,16 @@ class Wan:
 
     `external_ip` is what to report where it is not the interface's own address (behind another router that forwards
     everything), "" otherwise. Unless `allows_private`, ports are not opened behind an address that the Internet cannot
-    reach: a client does better to learn of it.
+    reach: a client does better to learn of it. The uptime is that of the connection, or where
+    `uses_system_uptime`, as miniupnpd has it, that of the router.
     """
 
-    def __init__(self, interface, upstream_bit_rate, downstream_bit_rate, external_ip="", allows_private=False):
+    def __init__(self, interface, upstream_bit_rate, downstream_bit_rate, external_ip="", allows_private=False,
+                 uses_system_uptime=False):
         self._interface = interface
         self._external_ip = external_ip
         self._allows_private = allows_private
+        self._uses_system_uptime = uses_system_uptime
         self._since = 0
         self._own_address = None
         self.address = None  # dotted quad that clients are told, or None
@@ -92,8 +95,10 @@ class Wan:
         self.address = None
 
     def uptime(self, now):
-        """Return for how many seconds the WAN has had its address; 0 without one."""
-        return now - self._since if self.is_connected else 0
+        """Return for how many seconds the WAN has had its address, or the router is up; 0 without an address."""
+        if not self.is_connected:
+            return 0
+        return monotonic_ms() // 1000 if self._uses_system_uptime else now - self._since
 
     def has_service(self, protocol, port):
         """True when a program of the router itself listens on that port of the WAN: a mapping would cut it off."""

@@ -146,7 +146,8 @@ def test_a_private_address_is_refused_in_one_clear_line_and_recovered_from(clien
 
 def test_a_private_address_is_served_where_that_is_allowed(client):
     router = client.lab.router
-    router.check("echo \"\toption ext_allow_private_ipv4 '1'\" >>/etc/config/upnpd; /etc/init.d/miniupnpd restart")
+    router.check("sed -i \"/^config upnpd/a option ext_allow_private_ipv4 '1'\" /etc/config/upnpd; "
+                 "/etc/init.d/miniupnpd restart")
     try:
         wait_until_serving(client)
         router.check("ip addr flush dev eth1; ip addr add 10.64.0.2/24 dev eth1")

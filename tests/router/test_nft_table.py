@@ -15,7 +15,8 @@ def client(lab):
     """The installed daemon, told to use nftables; removed at the end."""
     client = Client(lab)
     client.demo.install()
-    lab.router.check("echo \"\toption firewall 'nft'\" >>/etc/config/upnpd; /etc/init.d/miniupnpd restart")
+    lab.router.check("sed -i \"/^config upnpd/a option firewall 'nft'\" /etc/config/upnpd; "
+                     "/etc/init.d/miniupnpd restart")
     wait_until_serving(client)
     client.demo.discover()  # starts the servers of the LAN host
     yield client

@@ -106,6 +106,38 @@ def test_a_presentation_url_is_escaped():
         assert b"<presentationURL>http://a/?b&amp;&lt;</presentationURL>" in DEVICE.document(version, "http://a/?b&<")
 
 
+def test_the_configuration_s_words_are_in_the_description():
+    device = Device(UUID, (1, 2), False, ("Tom & <J>", "2\"", "<3>"), "http://a/?b&<")
+    for version in (1, 2):
+        found = elements(device.document(version, "http://192.168.1.1/"))
+        assert texts(found, "friendlyName") == ["Tom &amp; &lt;J&gt;", "WANDevice", "WANConnectionDevice"]
+        assert texts(found, "modelNumber") == ["2&quot;"] * 3
+        assert texts(found, "serialNumber") == ["&lt;3&gt;"] * 3
+        assert texts(found, "presentationURL") == ["http://a/?b&amp;&lt;"]
+    found = elements(DEVICE.document(1, "http://192.168.1.1/"))
+    assert texts(found, "friendlyName")[0] == "miniigd" and texts(found, "serialNumber") == ["00000000"] * 3
+
+
+def test_an_empty_presentation_url_leaves_the_element_out():
+    for version in (1, 2):
+        assert b"presentationURL" not in Device(UUID, presentation_url="").document(version, "http://192.168.1.1/")
+
+
+def test_other_words_are_another_configuration():
+    labels = ("miniigd", "1", "00000000")
+    ids = [Device(UUID, labels=labels).config_id]
+    for index in range(3):
+        ids.append(Device(UUID, labels=labels[:index] + ("x",) + labels[index + 1:]).config_id)
+    for url in ("", "http://a/", "http://b/"):
+        ids.append(Device(UUID, presentation_url=url).config_id)
+    assert len(set(ids)) == 7 and ids[0] == DEVICE.config_id
+
+
+def test_the_longest_words_leave_the_description_small():
+    device = Device(UUID, is_ppp=True, labels=("x" * 63,) * 3, presentation_url="http://" + "x" * 248)
+    assert len(device.document(2, "")) < 4608
+
+
 def _udns(device):
     return [device.udn(version, index) for version in (1, 2) for index in range(3)]
 

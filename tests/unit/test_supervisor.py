@@ -4,7 +4,7 @@ import errno
 import struct
 
 from helpers import Clock, Files, Output, raised
-from miniigd import VERSION, config, log, netlink
+from miniigd import VERSION, config, log, netlink, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
 from miniigd.compat import SIGHUP, SIGTERM, ip4_bytes
@@ -224,9 +224,9 @@ class _Started:
         self.clock.ms += seconds * 1000
         self.loop.turn(0)
 
-    def add(self, port, lease=60):
+    def add(self, port, lease=60, client="192.168.1.2"):
         self.gateway.wan.has_service = lambda protocol, port: False  # whatever this machine serves
-        self.gateway.add("192.168.1.2", self.loop.now, "", port, "TCP", port, "192.168.1.2", True, "", lease)
+        self.gateway.add("192.168.1.2", self.loop.now, "", port, "TCP", port, client, True, "", lease)
 
 
 def test_start_and_stop():
@@ -294,6 +294,62 @@ def test_version_1_alone_where_the_configuration_says_so():
         it.run(lambda it: None)
         assert it.lans[0].device.versions == (1,)
         assert list(it.gateway.default_connection_services) == [1]
+
+
+def test_the_words_of_the_configuration_reach_the_description():
+    with _Started(friendly_name="a", model_number="b", serial_number="c", presentation_url="") as it:
+        it.run(lambda it: None)
+        document = it.lans[0].device.document(1, "http://192.168.1.1/")
+        for text in (b"<friendlyName>a<", b"<modelNumber>b<", b"<serialNumber>c<"):
+            assert text in document
+        assert b"presentationURL" not in document
+
+
+def test_the_rules_and_the_secure_mode_reach_the_gateway():
+    with _Started(rules=[rules.Rule(False, (8000, 8000), name="perm_rule 1")]) as it:
+        it.run(lambda it: it.add(8001))
+        assert [mapping.external_port for mapping in it.gateway.table] == [8001]
+        assert raised(UPnPError, it.add, 8000).reason == "perm_rule 1 denies it"
+        assert raised(UPnPError, it.add, 8002, 60, "192.168.1.9").code == 606
+    with _Started(secure_mode=0) as it:
+        it.run(lambda it: it.add(8002, client="192.168.1.9"))
+        assert len(it.gateway.table) == 1
+        for client in ("192.168.1.1", "81.2.69.160", "81.2.69.161", "192.168.1.255"):
+            assert raised(UPnPError, it.add, 8003, 60, client).code == 606
+
+
+def test_the_uptime_is_the_router_s_or_the_connection_s():
+    for setting, is_long in ((1, True), (0, False)):
+        with _Started(uses_system_uptime=setting) as it:
+            it.run(lambda it: None)
+            assert (it.gateway.wan.uptime(0) > 0) == is_long
+
+
+def test_nothing_is_served_while_upnp_is_switched_off():
+    for name in ("enable_upnp", "protocols"):
+        with _Started(**{name: 0}) as it:
+            it.run(lambda it: None)
+            assert it.lans[0].interfaces == []
+            assert "switched off" in it.output.text()
+
+
+def test_the_log_s_level_is_the_file_s_or_the_command_line_s():
+    for value, arguments, level in ((b"0", [], log.INFO), (b"1", [], log.DEBUG), (b"0", ["-v"], log.DEBUG),
+                                    (b"debug", [], log.DEBUG), (b"info", [], log.INFO)):
+        real = supervisor_module.Supervisor
+        supervisor_module.Supervisor = _refusing_supervisor
+        try:
+            with Output(log) as output, Files(config, b"config upnpd 'config'\noption log_output %s\n" % value):
+                assert main(["-L", "lan", "-W", "wan"] + arguments) == 1
+                log.debug("detail")
+        finally:
+            supervisor_module.Supervisor = real
+            log.set_level(log.INFO)
+        assert ("detail" in output.text()) == (level == log.DEBUG), value
+
+
+def _refusing_supervisor(settings):
+    raise FirewallError("of this test")
 
 
 def test_a_ppp_link_is_offered_as_such():
@@ -584,7 +640,7 @@ def test_only_the_back_end_that_is_asked_for_is_made():
         assert _made(_settings("iptables")) == ["IptablesFirewall", "Flows", "NoneType"]
         assert supervisor_module._make_firewall(_settings("iptables"), [])[0]._zone == "wan"
         settings = _settings("iptables")
-        settings.set_option("external_zone", "modem")
+        settings.set_option("config", "external_zone", "modem")
         assert supervisor_module._make_firewall(settings, [])[0]._zone == "modem"
         assert module.asked == []
 

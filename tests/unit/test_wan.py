@@ -5,6 +5,7 @@ import struct
 from helpers import Files, Output
 from miniigd import log
 from miniigd import wan as wan_module
+from miniigd.compat import monotonic_ms
 from miniigd.interfaces import Interface
 from miniigd.wan import Wan
 
@@ -50,6 +51,17 @@ def test_the_uptime_begins_with_the_address():
     interface.clear()
     assert "none" in _update(wan, 170)
     assert (wan.address, wan.uptime(180)) == (None, 0)
+
+
+def test_the_uptime_of_the_router_where_the_configuration_says_so():
+    interface = Interface("wan")
+    wan = Wan(interface, 0, 0, "", False, True)
+    assert wan.uptime(100) == 0  # not connected
+    interface.addresses = [("81.2.69.160", 22)]
+    _update(wan, 100)
+    before = monotonic_ms() // 1000
+    assert before <= wan.uptime(160) <= monotonic_ms() // 1000
+    assert before > 0
 
 
 def test_counters_are_read_from_the_kernel():
