@@ -11,6 +11,10 @@
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
 //     host.getsockopt(fd, level, option, buffer)
 //                               getsockopt(2) into a bytearray, whose bytes the kernel sees; raises OSError
+//     host.remove(path)         unlink(2); raises OSError
+//     host.chmod(path, mode)    chmod(2); raises OSError
+//     host.accept(fd, target)   take a connection of a local (AF_UNIX) listener in the place of the socket `target`;
+//                               the user id of who made it; raises OSError
 //     host.run(argv, input)     run a program, without any shell; (exit status, its standard output and error)
 
 #include <arpa/inet.h>
@@ -115,6 +119,40 @@ static mp_obj_t host_rename(mp_obj_t from, mp_obj_t to) {
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_rename_obj, host_rename);
+
+static mp_obj_t host_remove(mp_obj_t path) {
+    if (unlink(mp_obj_str_get_str(path)) < 0) {
+        mp_raise_OSError(errno);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(host_remove_obj, host_remove);
+
+static mp_obj_t host_chmod(mp_obj_t path, mp_obj_t mode) {
+    if (chmod(mp_obj_str_get_str(path), mp_obj_get_int(mode)) < 0) {
+        mp_raise_OSError(errno);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_chmod_obj, host_chmod);
+
+// MicroPython's own accept keeps the peer's address in 32 bytes and then reads as many as the kernel says it has, which
+// a local peer decides (up to 110). Nobody needs that address. And a socket object cannot be made from a descriptor, so
+// the caller makes one, and the connection takes its descriptor over.
+static mp_obj_t host_accept(mp_obj_t listener, mp_obj_t target) {
+    int fd;
+    MP_HAL_RETRY_SYSCALL(fd, accept4(mp_obj_get_int(listener), NULL, NULL, SOCK_CLOEXEC), mp_raise_OSError(err));
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    int failure = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0
+        || dup3(fd, mp_obj_get_int(target), O_CLOEXEC) < 0 ? errno : 0;
+    close(fd);
+    if (failure) {
+        mp_raise_OSError(failure);
+    }
+    return mp_obj_new_int_from_uint(peer.uid);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_accept_obj, host_accept);
 
 static mp_obj_t host_file_mark(mp_obj_t path) {
     struct stat found;
@@ -259,6 +297,9 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_ignore_sender), MP_ROM_PTR(&host_ignore_sender_obj) },
     { MP_ROM_QSTR(MP_QSTR_rename), MP_ROM_PTR(&host_rename_obj) },
     { MP_ROM_QSTR(MP_QSTR_file_mark), MP_ROM_PTR(&host_file_mark_obj) },
+    { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&host_remove_obj) },
+    { MP_ROM_QSTR(MP_QSTR_chmod), MP_ROM_PTR(&host_chmod_obj) },
+    { MP_ROM_QSTR(MP_QSTR_accept), MP_ROM_PTR(&host_accept_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },

@@ -13,6 +13,7 @@ if sys.implementation.name == "micropython":
 else:
     host = None
 
+AF_UNIX = 1
 AF_NETLINK = 16
 SO_BINDTODEVICE = 25
 IP_MULTICAST_IF = 32
@@ -35,6 +36,8 @@ if host:
     wall_seconds = host.wall_seconds
     rename = host.rename
     file_mark = host.file_mark
+    remove = host.remove
+    chmod = host.chmod
     SIGHUP, SIGINT, SIGTERM, SIGUSR1 = host.SIGHUP, host.SIGINT, host.SIGTERM, host.SIGUSR1
     signal_fd = host.signal_fd
     read_signal = host.read_signal
@@ -46,6 +49,18 @@ if host:
     def split_address(raw):
         """Return (ip, port) of what a socket's accept and recvfrom gave."""
         return ip4_text(raw[4:8]), raw[2] << 8 | raw[3]
+
+    def local_address(path):
+        """Return what a local (AF_UNIX) socket's bind and connect take for a path."""
+        return struct.pack("@H", AF_UNIX) + path.encode() + b"\0"
+
+    def _accept_local(listener):
+        sock = socket.socket(AF_UNIX, socket.SOCK_STREAM | SOCK_CLOEXEC)
+        try:
+            return sock, host.accept(listener.fileno(), sock.fileno())
+        except OSError:
+            sock.close()
+            raise
 
     def _netlink_address(groups):
         return struct.pack("@HHII", AF_NETLINK, 0, 0, groups)
@@ -74,6 +89,7 @@ else:
     import subprocess
     import time
     import traceback
+    from os import chmod, remove
     from os import replace as rename  # put a file in the place of another, as a whole
     from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
@@ -127,6 +143,14 @@ else:
         """Return (ip, port) of what a socket's accept and recvfrom gave."""
         return raw
 
+    def local_address(path):
+        """Return what a local (AF_UNIX) socket's bind and connect take for a path."""
+        return path
+
+    def _accept_local(listener):
+        sock = listener.accept()[0]
+        return sock, struct.unpack("@iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+
     def _netlink_address(groups):
         return (0, groups)
 
@@ -175,6 +199,13 @@ else:
     def print_exception(error, file):
         """Write the traceback of `error` to `file`."""
         traceback.print_exception(type(error), error, error.__traceback__, file=file)
+
+
+def accept_local(listener):
+    """Take a connection of a local (AF_UNIX) listener: (non-blocking socket, user id of who made it); OSError."""
+    sock, uid = _accept_local(listener)
+    sock.setblocking(False)
+    return sock, uid
 
 
 def netlink_socket(protocol, groups):
