@@ -1,13 +1,26 @@
-"""One line a message to standard error, where procd and syslog pick it up; never raises."""
+"""One line a message to standard error, where procd and syslog pick it up; never raises.
+
+What hosts of the LAN make us say is an `event`, and a host that asks all day must not push everything else out of the
+router's log, which is a few hundred lines in memory: of each kind of event a host gets so many lines at once, then one
+every so often, and how many were left out is said. On the level of debugging, and before there is a clock, nothing is.
+"""
 
 import sys
 
-from .compat import print_exception
+from .compat import const, print_exception
 
 DEBUG, INFO, WARNING, ERROR = 0, 1, 2, 3
 _NAMES = ("debug", "info", "warning", "error")
 
+_BURST = const(20)  # lines
+# kind of event -> seconds for each further line. Clients renew every half a minute and are refused as often.
+_PAUSES = {"opened": 10, "closed": 10, "renewed": 600, "refused": 300}
+_QUIET = const(60)  # seconds without anything left out, after which the number is said by itself
+_MOST_BUCKETS = const(64)  # of those beyond, all hosts together have one of each kind
+
 _threshold = [INFO]
+_clock = [None]  # a function that returns seconds
+_buckets = {}  # kind and host -> _Bucket
 
 
 def set_level(level):
@@ -29,6 +42,78 @@ def _write(level, text):
             sys.stderr.write("miniigd: %s: %s\n" % (_NAMES[level], printable(text)))
         except OSError:
             pass  # nobody reads the log any more; the router's work goes on
+
+
+class _Bucket:
+    """The lines that may be written about one kind of event of one host."""
+
+    def __init__(self, pause, now):
+        self._pause = pause
+        self._lines = _BURST
+        self._since = now  # when the first of the lacking lines began to come back
+        self.left_out = 0
+        self.missed = now  # when a line was left out last
+
+    def refill(self, now):
+        """Take back the lines whose time has come; return True when all are there."""
+        regained = (now - self._since) // self._pause
+        self._lines = min(_BURST, self._lines + regained)
+        self._since += regained * self._pause
+        return self._lines == _BURST
+
+    def takes(self, now):
+        """Count a line; return False when it is one too many."""
+        if self.refill(now):
+            self._since = now
+        if not self._lines:
+            self.left_out += 1
+            self.missed = now
+            return False
+        self._lines -= 1
+        return True
+
+
+def _bucket(kind, host, now):
+    key = kind + " " + host
+    if key not in _buckets and len(_buckets) >= _MOST_BUCKETS:
+        for other in [other for other in _buckets if not _buckets[other].left_out and _buckets[other].refill(now)]:
+            del _buckets[other]
+        if len(_buckets) >= _MOST_BUCKETS:
+            key = kind + " others"
+    if key not in _buckets:
+        _buckets[key] = _Bucket(_PAUSES[kind], now)
+    return _buckets[key]
+
+
+def set_clock(clock):
+    """Count events from now on: `clock()` returns seconds. None: write them all."""
+    _clock[0] = clock
+    _buckets.clear()
+
+
+def event(kind, host, text):
+    """Log "KIND TEXT", what was done for a `host` of the LAN: opened, renewed, closed, or refused, a warning."""
+    level = WARNING if kind == "refused" else INFO
+    if level < _threshold[0]:
+        return
+    text = "%s %s" % (kind, text)
+    if _clock[0] is not None and _threshold[0] > DEBUG:
+        bucket = _bucket(kind, host, _clock[0]())
+        if not bucket.takes(_clock[0]()):
+            return
+        if bucket.left_out:
+            text += " (%d such lines about %s left out)" % (bucket.left_out, host)
+            bucket.left_out = 0
+    _write(level, text)
+
+
+def tell_left_out():
+    """Say how many events were left out, where that is over."""
+    for key in _buckets:
+        bucket = _buckets[key]
+        if bucket.left_out and _clock[0]() - bucket.missed >= _QUIET:
+            info("%s: %d such lines left out" % (key, bucket.left_out))
+            bucket.left_out = 0
 
 
 def debug(text):
