@@ -15,6 +15,7 @@ PATH = "/etc/config/upnpd"
 USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BACKEND] [-v]
        miniigd check [-c FILE]
        miniigd --version
+       miniigd help             (commands to the running daemon: status, close, pause ...)
 Opens ports for programs on the LAN (UPnP IGD). `check` says what is wrong in the configuration, or what it sets.
   -L DEVICE   network device of the LAN, e.g. br-lan; may be given several times
   -W DEVICE   network device of the WAN, e.g. eth1 or pppoe-wan

@@ -28,6 +28,11 @@ class Events:
         self._state = None  # of what is evented, when it was told last
         self._timer = None
 
+    def count_subscribers(self):
+        """Return how many subscriptions there are."""
+        self._subscriptions.expire(self._loop.now)
+        return len(self._subscriptions)
+
     def respond(self, request, caller, version, service):
         """Return the answer (bytes) to a SUBSCRIBE or UNSUBSCRIBE; HTTPError."""
         self._subscriptions.expire(self._loop.now)

@@ -28,6 +28,7 @@ class Gateway:
         self._max_lease = max_lease
         self._leases = leases  # LeaseFile, or None
         self._flows = flows  # firewall.conntrack.Flows, or None
+        self.is_paused = False  # nothing opens
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
             description, lease_duration):
@@ -41,6 +42,8 @@ class Gateway:
             replaced = self.table.plan(mapping)
             if self.wan.refusal:
                 raise UPnPError(501, self.wan.refusal)
+            if self.is_paused:
+                raise UPnPError(501, "paused by the administrator")
             if replaced is None and self.wan.has_service(protocol, external_port):
                 raise UPnPError(729, "the router itself serves that port")
             before = None
@@ -48,7 +51,7 @@ class Gateway:
                 before = self.table.successor(mapping, replaced)
             self._change_firewall(now, self._project_add, mapping, replaced, seconds, before)
         except UPnPError as refusal:
-            log.warning("refused %s to %s: %s" % (mapping, caller, refusal.reason))
+            log.event("refused", caller, "%s to %s: %s" % (mapping, caller, refusal.reason))
             raise
         try:
             self.table.commit(mapping, replaced)
@@ -64,7 +67,8 @@ class Gateway:
                 self._leases.append(mapping, now, now * 1000)
             else:
                 self._leases.mark_changed()
-        log.info("%s %s for %d s: %s" % ("opened" if replaced is None else "renewed", mapping, seconds, description))
+        log.event("opened" if replaced is None else "renewed", caller,
+                  "%s for %d s: %s" % (mapping, seconds, description))
 
     def _project_add(self, mapping, replaced, seconds, before):
         if mapping.enabled:
@@ -98,6 +102,7 @@ class Gateway:
         """Close a port of `caller`; UPnPError 714, 606 or 501."""
         mapping = self.table.find(remote_host, external_port, protocol)
         if mapping is None:
+            log.event("refused", caller, "to close %s %d for %s: it is not mapped" % (protocol, external_port, caller))
             raise UPnPError(714)
         self.delete_all(caller, now, [mapping])
 
@@ -108,16 +113,41 @@ class Gateway:
         try:
             self._close(mappings, now)
         except UPnPError as refusal:
-            log.warning("refused to close %s for %s: %s" % (mappings[0], caller, refusal.reason))
+            log.event("refused", caller, "to close %s for %s: %s" % (mappings[0], caller, refusal.reason))
             raise
-        for mapping in mappings:
-            log.info("closed %s: deleted by %s" % (mapping, caller))
+        _log_closed(mappings, "deleted by %s" % caller)
+
+    def close(self, mappings, now, reason):
+        """Close mappings (PortMapping), whoever they belong to; UPnPError 501. `reason` is for the log."""
+        self._close(mappings, now)
+        _log_closed(mappings, reason)
+
+    def close_all(self, now, reason):
+        """Close everything, in one change of the firewall; return how many mappings there were; UPnPError 501."""
+        mappings = list(self.table)
+        if mappings:
+            self._change_firewall(now, self.firewall.sync, [], now)
+            self._forget(mappings)
+            _log_closed(mappings, reason)
+        return len(mappings)
+
+    def pause(self, now):
+        """Open nothing as long as `is_paused`, and close everything: `close_all`.
+
+        When the firewall refuses, the table is empty all the same: that is what it has to agree with.
+        """
+        self.is_paused = True
+        try:
+            return self.close_all(now, "paused by the administrator")
+        except UPnPError:
+            self._forget(list(self.table))
+            raise
 
     def _check_owner(self, caller, mapping):
         try:
             self.policy.check_owner(caller, mapping)
         except UPnPError as refusal:
-            log.warning("refused to close %s for %s: %s" % (mapping, caller, refusal.reason))
+            log.event("refused", caller, "to close %s for %s: %s" % (mapping, caller, refusal.reason))
             raise
 
     def _close(self, mappings, now):
@@ -147,8 +177,7 @@ class Gateway:
                 # The kernel closes the hole by itself; what is left is a rule that leads nowhere.
                 trouble = ", but " + error.reason
                 self._forget(ended)
-            for mapping in ended:
-                (log.error if trouble else log.info)("closed %s: its lease ended%s" % (mapping, trouble))
+            _log_closed(ended, "its lease ended", trouble)
         return self.table.next_expiry
 
     def restore(self, leases, now):
@@ -159,7 +188,7 @@ class Gateway:
             mapping = PortMapping(lease.remote_host, lease.external_port, lease.protocol, lease.internal_port,
                                   lease.internal_client, True, lease.description,
                                   seconds if lease.remaining else 0, now + seconds)
-            if seconds < 0:
+            if seconds < 0 or self.is_paused:
                 ended.append(mapping)  # while nobody ran
                 continue
             try:
@@ -185,8 +214,7 @@ class Gateway:
             except UPnPError as error:
                 log.error("%s was taken out of the lease file, but %s" % (missing[0], error.reason))
                 return
-            for mapping in missing:
-                log.info("closed %s: taken out of the lease file" % mapping)
+            _log_closed(missing, "taken out of the lease file")
 
     def sync(self, now):
         """Make the firewall hold exactly the table's mappings; FirewallError."""
@@ -198,6 +226,14 @@ class Gateway:
 
     def _opened(self):
         return [mapping for mapping in self.table if mapping.enabled]
+
+
+def _log_closed(mappings, reason, trouble=""):
+    for mapping in mappings:
+        if trouble:
+            log.error("closed %s: %s%s" % (mapping, reason, trouble))
+        else:
+            log.event("closed", mapping.internal_client, "%s: %s" % (mapping, reason))
 
 
 def _latest(leases):

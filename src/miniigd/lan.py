@@ -43,6 +43,10 @@ class Lans:
         for lan in self._lans:
             lan.look()
 
+    def count_subscribers(self):
+        """Return how many subscribers to events there are."""
+        return sum([lan.count_subscribers() for lan in self._lans])
+
     def close(self):
         """Say goodbye and close everything."""
         for lan in self._lans:
@@ -161,6 +165,10 @@ class Lan:
         """Called at the end of each turn of the loop: tell subscribers of changes."""
         if self._events is not None:
             self._events.look()
+
+    def count_subscribers(self):
+        """Return how many subscribers to events there are."""
+        return 0 if self._events is None else self._events.count_subscribers()
 
     def close(self):
         """Say goodbye and close the sockets."""

@@ -38,7 +38,8 @@ class PortMapping:
         return max(1, self.expires - now) if self.lease_duration else 0
 
     def __str__(self):
-        return "%s %d -> %s:%d" % (self.protocol, self.external_port, self.internal_client, self.internal_port)
+        return "%s %d -> %s:%d%s" % (self.protocol, self.external_port, self.internal_client, self.internal_port,
+                                     self.remote_host and " from " + self.remote_host)
 
 
 class MappingTable:

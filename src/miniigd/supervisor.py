@@ -4,6 +4,8 @@ import gc
 import sys
 
 from . import VERSION, config, interfaces, log
+from .administration import Administration
+from .channel import Channel
 from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const, run_program, xtables_info
 from .description import Device
 from .errors import ConfigError, FirewallError
@@ -14,6 +16,7 @@ from .leases import LeaseFile
 from .loop import Loop
 from .mapping import MappingTable
 from .net import NetlinkChannel
+from .pause import Pause
 from .policy import Policy
 from .wan import Wan
 
@@ -120,6 +123,11 @@ class Supervisor:
                                 self._leases, flows, policy)
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
+        self._pause = Pause()
+        self._administration = Administration(self._gateway, self._pause, self._project,
+                                              lambda: self._lans.count_subscribers())
+        self._channel = Channel(self._loop, self._administration.respond)
+        self._resume = None  # Timer
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
         self._trouble = ""  # what the firewall could not do, as last said in the log
@@ -140,14 +148,23 @@ class Supervisor:
         self._reports.listen(self._loop, self._on_report)
         if self._watch is not None:
             self._watch.watch(self._loop, _CHECK_MS, self._check_firewall)
+        log.set_clock(lambda: self._loop.now)
         log.info("miniigd %s started" % VERSION)
+        self._pause.read(self._loop.now)
+        self._administration.look(self._loop.now)
+        self._gateway.is_paused = self._pause.is_on
+        if self._pause.is_on:
+            log.warning("paused: nothing opens until 'miniigd resume'%s" % (
+                "" if self._pause.remaining(self._loop.now) is None else ", or the pause is over"))
         if self._leases is not None:
             self._gateway.restore(self._leases.read(), self._loop.now)
         self._project()
         self._open_lans()
         self._follow()
+        self._channel.open()
         gc.collect()
         self._loop.run()
+        self._channel.close()
         if self._leases is not None:
             # Where somebody, LuCI for one, changed the file and starts us anew to read it, that counts.
             self._follow_leases()
@@ -159,6 +176,7 @@ class Supervisor:
         except FirewallError as error:
             log.error(error.text)
         log.info("stopped")
+        log.set_clock(None)
         return 0
 
     def _ask_interfaces(self):
@@ -240,6 +258,8 @@ class Supervisor:
         """Do what follows from the changes of a turn of the loop."""
         self._arm_expiry()
         self._arm_poll()
+        self._arm_resume()
+        log.tell_left_out()
         if self._leases is not None:
             self._settle()
         self._lans.look()
@@ -269,6 +289,14 @@ class Supervisor:
             self._expiry_at = due
             if due is not None:
                 self._expiry = self._loop.call_later(due * 1000 - self._loop.now_ms, self._expire)
+
+    def _arm_resume(self):
+        """Have a timer look whether a pause is over, where it is to end by itself."""
+        wait_ms = self._pause.wait_ms(self._loop.now_ms)
+        self._loop.cancel(self._resume)
+        self._resume = None
+        if wait_ms is not None:
+            self._resume = self._loop.call_later(wait_ms, lambda: self._administration.look(self._loop.now))
 
     def _expire(self):
         self._expiry_at = None

@@ -130,6 +130,16 @@ def test_the_first_message_goes_some_time_behind_the_answer():
         assert it.turn(60000) == []
 
 
+def test_subscribers_are_counted():
+    with _Running() as it:
+        assert it.events.count_subscribers() == 0
+        it.settled()
+        it.settled(OTHER)
+        assert it.events.count_subscribers() == 2
+        it.turn(1800 * 1000)
+        assert it.events.count_subscribers() == 0  # whose time is over is none
+
+
 def test_the_first_message_tells_what_is_true_when_it_goes():
     with _Running() as it:
         it.subscribe()

@@ -291,6 +291,78 @@ def _lease(port=8000, remaining=60, client=HOST, remote_host="", protocol="TCP")
     return Lease(protocol, port, client, port, remaining, "web", remote_host)
 
 
+def test_the_owner_closes_what_he_wants():
+    gateway, leases = _with_leases()
+    for port in (8000, 8001, 8002):
+        _add(gateway, external_port=port)
+    mappings = list(gateway.table)
+    leases.took()
+    with Output(log) as output:
+        gateway.close(mappings[:1], 100, "by the administrator")
+    assert output.text() == "miniigd: info: closed TCP 8000 -> 192.168.1.2:8000: by the administrator\n"
+    assert list(gateway.table) == mappings[1:] and leases.took() == ["changed"]
+    before = _state(gateway)
+    gateway.firewall.failure = FirewallError("told to", 12)
+    assert _code(gateway.close, mappings[1:2], 100, "x") == _code(gateway.close_all, 100, "x") == 501
+    assert _state(gateway) == before and leases.took() == []
+    gateway.firewall.failure = None
+    with Output(log) as output:
+        assert gateway.close_all(100, "by the administrator") == 2
+        assert gateway.close_all(100, "by the administrator") == 0
+    assert output.text().count(": by the administrator") == 2
+    assert _state(gateway) == ([], []) and leases.took() == ["changed"]
+
+
+def test_while_it_is_paused_nothing_opens():
+    gateway, leases = _with_leases()
+    _add(gateway)
+    update_id = gateway.table.update_id
+    with Output(log) as output:
+        assert gateway.pause(100) == 1
+    assert "closed TCP 8000 -> 192.168.1.2:8000: paused by the administrator" in output.text()
+    assert _state(gateway) == ([], []) and gateway.table.update_id != update_id
+    leases.took()
+    with Output(log) as output:
+        error = raised(UPnPError, gateway.add, HOST, 100, "", 8000, "TCP", 8000, HOST, True, "", 60)
+    assert (error.code, error.reason) == (501, "paused by the administrator")
+    assert "refused TCP 8000 -> 192.168.1.2:8000 to 192.168.1.2: paused by the administrator" in output.text()
+    assert _code(_add, gateway, external_port=80) == 606  # who may not have it at all learns that
+    gateway.restore([_lease()], 100)  # after a SIGKILL, before the lease file was written
+    assert _state(gateway) == ([], []) and leases.took() == ["changed"]
+    gateway.is_paused = False
+    _add(gateway)
+    assert len(gateway.table) == 1
+
+
+def test_a_pause_that_the_firewall_refuses_empties_the_table():
+    gateway, leases = _with_leases()
+    _add(gateway)
+    gateway.firewall.failure = FirewallError("told to", 12)
+    assert _code(gateway.pause, 100) == 501
+    assert gateway.is_paused and len(gateway.table) == 0 and leases.took()[-1] == "changed"
+    gateway.firewall.failure = None
+    gateway.sync(100)
+    assert _state(gateway) == ([], [])
+
+
+def test_every_line_of_the_log_names_host_and_port():
+    gateway = _gateway()
+    lines = [_add(gateway), _add(gateway), _add(gateway, remote_host="11.0.0.1", description="x\ny")]
+    with Output(log) as output:
+        raised(UPnPError, gateway.delete, OTHER, 100, "", 8000, "TCP")
+        raised(UPnPError, gateway.delete, HOST, 100, "", 9999, "UDP")
+        gateway.delete(HOST, 100, "11.0.0.1", 8000, "TCP")
+        gateway.expire(160)
+    assert "".join(lines) + output.text() == (
+        "miniigd: info: opened TCP 8000 -> 192.168.1.2:8000 for 60 s: web\n"
+        "miniigd: info: renewed TCP 8000 -> 192.168.1.2:8000 for 60 s: web\n"
+        "miniigd: info: opened TCP 8000 -> 192.168.1.2:8000 from 11.0.0.1 for 60 s: x?y\n"
+        "miniigd: warning: refused to close TCP 8000 -> 192.168.1.2:8000 for 192.168.1.3: it belongs to 192.168.1.2\n"
+        "miniigd: warning: refused to close UDP 9999 for 192.168.1.2: it is not mapped\n"
+        "miniigd: info: closed TCP 8000 -> 192.168.1.2:8000 from 11.0.0.1: deleted by 192.168.1.2\n"
+        "miniigd: info: closed TCP 8000 -> 192.168.1.2:8000: its lease ended\n")
+
+
 def test_what_was_open_before_a_restart_is_open_again():
     gateway, leases = _with_leases()
     with Output(log) as output:

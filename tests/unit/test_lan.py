@@ -406,3 +406,16 @@ def test_an_interface_that_goes_while_it_waits_is_left_alone():
         loop.turn(0)
         lan.close()
     assert output.text().count("\n") == 1
+
+
+def test_subscribers_are_counted_on_all_networks():
+    lans = _lans([_interface(), _interface(), _interface(None)], Loop())
+    assert lans.count_subscribers() == 0
+
+    class _Events:
+        def count_subscribers(self):
+            return 3
+
+    for lan in lans._lans[:2]:
+        lan._events = _Events()
+    assert lans.count_subscribers() == 6

@@ -7,14 +7,16 @@ from helpers import Clock, Files, Output, raised
 from miniigd import VERSION, config, log, netlink, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
-from miniigd.compat import SIGHUP, SIGTERM, ip4_bytes
+from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip4_bytes, remove
 from miniigd.errors import FirewallError, UPnPError
 from miniigd.interfaces import GROUPS
+from miniigd.pause import Pause
 from miniigd.services import wan_ppp
 from miniigd.supervisor import Supervisor, main
 
 NEWLINK, DELLINK, NEWADDR, DELADDR = 16, 17, 20, 21
 LAN_INDEX, WAN_INDEX = 3, 4
+PAUSE_PATH = "/tmp/miniigd-test-supervisor.paused"
 
 USAGE_ERRORS = ([], ["-L", "lan"], ["-W", "wan"], ["--help"], ["-h"], ["-L"], ["--version", "x"],
                 ["-L", "x", "-W", "x"],
@@ -64,6 +66,7 @@ def _address(kind, index, text, length):
 class _Firewall:
     """Stands in for the back end: remembers what was done; `failures` are raised one by one."""
 
+    name = "test"
     most_mappings = 7
 
     def __init__(self):
@@ -120,11 +123,28 @@ class _Lans:
     def follow(self):
         self.updates += 1
 
+    def count_subscribers(self):
+        return 7
+
     def look(self):
         self.looks += 1
 
     def close(self):
         self.is_closed = True
+
+
+class _Commands:
+    """Stands in for the control channel."""
+
+    def __init__(self, loop, respond):
+        self.respond = respond
+        self.is_open = False
+
+    def open(self):
+        self.is_open = True
+
+    def close(self):
+        self.is_open = False
 
 
 class _Kernel:
@@ -189,9 +209,10 @@ class _Started:
 
     def __enter__(self):
         module = supervisor_module
-        self._real = (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
-                      loop_module.Loop.run)
+        self._real = (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
+                      loop_module.Loop.on_signal, loop_module.Loop.run)
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
+        module.Channel, module.Pause = _Commands, lambda: Pause(PAUSE_PATH)
         module._make_firewall = lambda settings, lans: (self.firewall, None, self.watch)
         loop_module.Loop.on_signal = lambda loop, number, callback: self._on_signal(loop, number, callback)
         loop_module.Loop.run = lambda loop: None
@@ -211,8 +232,8 @@ class _Started:
         module = supervisor_module
         self.output.__exit__(None, None, None)
         self.clock.__exit__(None, None, None)
-        (module.NetlinkChannel, module.Lans, module._make_firewall, loop_module.Loop.on_signal,
-         loop_module.Loop.run) = self._real
+        (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
+         loop_module.Loop.on_signal, loop_module.Loop.run) = self._real
 
     def run(self, script):
         """Run the daemon; in the place of its loop, `script(self)`."""
@@ -397,6 +418,89 @@ def test_leases_end_by_a_timer():
 
     with _Started() as it:
         it.run(script)
+
+
+def _remove_pause():
+    try:
+        remove(PAUSE_PATH)
+    except OSError:
+        pass
+
+
+def test_commands_are_taken_while_it_runs():
+    def script(it):
+        assert it.supervisor._channel.is_open
+        answer = "".join(it.supervisor._channel.respond(b"status", it.loop.now))
+        assert answer.startswith("0\nminiigd ") and "7 subscribers" in answer
+
+    with _Started() as it:
+        it.run(script)
+        assert not it.supervisor._channel.is_open
+
+
+def test_a_pause_outlasts_the_daemon_and_ends_by_a_timer():
+    _remove_pause()
+
+    def command(it, line):
+        return "".join(it.supervisor._channel.respond(line, it.loop.now))
+
+    def pauses(it):
+        it.add(8000)
+        it.firewall.took()
+        assert command(it, b"pause 5").startswith("0\npaused for 5 minutes, closed 1 mapping")
+        it.turn()
+        assert it.firewall.took() == [("sync", [])] and len(it.gateway.table) == 0
+        assert raised(UPnPError, it.add, 8000).code == 501
+        assert it.firewall.took() == []
+
+    def is_paused(it):
+        assert it.gateway.is_paused and "paused: nothing opens" in it.output.text()
+        it.turn()
+        it.turn(240)
+        assert raised(UPnPError, it.add, 8000).reason == "paused by the administrator"
+        it.turn(61)
+        assert "resumed: the pause is over" in it.output.text() and file_mark(PAUSE_PATH) is None
+        it.add(8000)
+        assert not [timer for timer in (it.supervisor._resume,) if timer]
+
+    with _Started() as it:
+        it.run(pauses)
+    assert file_mark(PAUSE_PATH) is not None
+    with _Started() as it:
+        it.run(is_paused)
+        assert it.firewall.took()[0] == ("open",)
+
+
+def test_a_pause_whose_firewall_fails_is_followed_later():
+    _remove_pause()
+
+    def script(it):
+        it.add(8000)
+        it.firewall.took()
+        it.firewall.failures = [FirewallError("told to", 12)] * 2
+        assert "".join(it.supervisor._channel.respond(b"pause", it.loop.now)).startswith("1\npaused until")
+        assert it.firewall.took() == [("sync", []), ("open",)] and len(it.gateway.table) == 0
+        it.turn(5)
+        assert it.firewall.took() == [("open",), ("sync", [])]
+
+    with _Started() as it:
+        it.run(script)
+    _remove_pause()
+
+
+def test_what_hosts_do_is_counted_in_the_log_while_it_runs():
+    def script(it):
+        for _ in range(100):
+            it.add(8000)
+        assert it.output.text().count("renewed") == 20
+        it.turn(59)
+        assert "left out" not in it.output.text()
+        it.turn(1)
+        assert "renewed 192.168.1.2: 79 such lines left out" in it.output.text()
+
+    with _Started() as it:
+        it.run(script)
+        assert log._clock == [None]
 
 
 def test_the_address_of_the_wan_changes():

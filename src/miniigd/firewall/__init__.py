@@ -11,6 +11,7 @@
     close()                              remove everything
     is_intact(mappings)                  False when somebody else changed what is in the kernel for these
     counters(mappings)                   [(packets, bytes) that came in for the first time through each]
+    name                                 what people call it
     is_polled                            True where nobody tells of such changes, so that one has to look
     most_mappings                        that it can hold
 

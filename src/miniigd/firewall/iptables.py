@@ -42,6 +42,7 @@ _REMEDIES = (
 class IptablesFirewall:
     """See miniigd.firewall; `run` is compat.run_program, `info` compat.xtables_info, `zone` the WAN's in firewall3."""
 
+    name = "iptables"
     is_polled = True
     most_mappings = 500  # a router with 16 MB is out of memory at 780: kernel and program copy whole tables
 

@@ -6,6 +6,7 @@ from ..mapping import MAX_MAPPINGS
 class MemoryFirewall:
     """Remembers what would be open: `open_mappings` in order, each with the seconds it was opened for."""
 
+    name = "memory"
     is_polled = False
     most_mappings = MAX_MAPPINGS
 

@@ -28,6 +28,7 @@ _IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 class NftFirewall:
     """See miniigd.firewall; `channel` speaks with the kernel (net.NetlinkChannel of nft_messages.PROTOCOL)."""
 
+    name = "nftables"
     is_polled = False
     most_mappings = MAX_MAPPINGS
 
