@@ -68,7 +68,8 @@ class Gateway:
             else:
                 self._leases.mark_changed()
         log.event("opened" if replaced is None else "renewed", caller,
-                  "%s for %d s: %s" % (mapping, seconds, description))
+                  "%s for %d s%s: %s" % (mapping, seconds, "" if caller == internal_client else " by " + caller,
+                                         description))
 
     def _project_add(self, mapping, replaced, seconds, before):
         if mapping.enabled:

@@ -31,7 +31,7 @@ def text(state, counters):
     wan = gateway.wan
     yield "miniigd %s, running for %s, firewall: %s\n" % (VERSION, duration(now), gateway.firewall.name)
     if wan.address:
-        yield "WAN %s: external address %s for %s\n" % (wan.name, wan.address, duration(wan.uptime(now)))
+        yield "WAN %s: external address %s, uptime %s\n" % (wan.name, wan.address, duration(wan.uptime(now)))
     else:
         yield "WAN %s: no ports can be opened: %s\n" % (wan.name, wan_trouble(wan))
     if gateway.is_paused:

@@ -34,6 +34,7 @@ RIGHT = (
     ("system_uptime", "0", "uses_system_uptime", 0), ("log_output", "0", "log_level", log.INFO),
     ("log_output", "1", "log_level", log.DEBUG), ("log_output", "default", "log_level", log.INFO),
     ("log_output", "info", "log_level", log.INFO), ("log_output", "debug", "log_level", log.DEBUG),
+    ("log_output", "warning", "log_level", log.WARNING), ("log_output", "error", "log_level", log.ERROR),
     ("external_zone", "WAN_2", "wan_zone", "WAN_2"), ("external_zone", "a" * 11, "wan_zone", "a" * 11),
     ("internal_iface", "lan guest", "internal_iface", "lan guest"), ("external_iface", "wan", "external_iface", "wan"),
     ("external_iface6", "wan6", "external_iface6", "wan6"), ("check_acl", "0", "check_acl", 0),

@@ -363,6 +363,12 @@ def test_every_line_of_the_log_names_host_and_port():
         "miniigd: info: closed TCP 8000 -> 192.168.1.2:8000: its lease ended\n")
 
 
+def test_who_asks_for_another_host_is_in_the_log():
+    gateway = _gateway()
+    gateway.policy.check_add = lambda caller, mapping: None
+    assert "opened TCP 8000 -> 192.168.1.2:8000 for 60 s by 192.168.1.3: web\n" in _add(gateway, caller=OTHER)
+
+
 def test_what_was_open_before_a_restart_is_open_again():
     gateway, leases = _with_leases()
     with Output(log) as output:

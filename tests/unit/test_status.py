@@ -89,7 +89,7 @@ def test_durations():
 def test_the_text():
     lines = _text(_gateway()).split("\n")
     assert lines[0] == "miniigd %s, running for 0:01:50, firewall: memory" % VERSION
-    assert lines[1] == "WAN wan: external address 81.2.69.160 for 0:01:10"
+    assert lines[1] == "WAN wan: external address 81.2.69.160, uptime 0:01:10"
     assert lines[2] == "3 mappings, 2 subscribers to events"
     assert [line.split() for line in lines[4:]] == [
         ["TCP", "8000", "192.168.1.2:9000", "any", "6d", "22:39:50", "12", "720", "web"],
