@@ -25,8 +25,12 @@ Opens ports for programs on the LAN (UPnP IGD). `check` says what is wrong in th
   -v          log what is refused and why, in detail
 """ % PATH
 
-_FLAG, _NUMBER, _WORD, _TEXT = const(0), const(1), const(2), const(3)
-_FIREWALLS = ("auto", "nft", "iptables", "memory")
+# Each by itself, and a literal: then the table below is a constant too, and takes no memory on the router.
+_FLAG = const(0)
+_NUMBER = const(1)
+_WORD = const(2)
+_TEXT = const(3)
+_FIREWALLS = const(("auto", "nft", "iptables", "memory"))
 
 # (attribute, its UCI options, kind, default, ...). First come the options of the first schema, then those that only
 # the second one has; where two rows have the same attribute, the first is what `check` shows. Behind the default: of a
@@ -43,9 +47,9 @@ OPTIONS = (
     ("is_igdv1_only", ("igdv1",), _FLAG, 0),
     ("external_ip", ("external_ip",), _TEXT, "", "address"),
     ("allows_private_address", ("ext_allow_private_ipv4",), _FLAG, 0),
+    ("is_hairpin", ("hairpin",), _FLAG, 0),
     ("port", ("port", "http_port"), _NUMBER, 5000, 1, 65535),
     ("notify_interval", ("notify_interval",), _NUMBER, 900, 60, 86400),
-    ("is_hairpin", ("hairpin",), _FLAG, 0),
     ("max_lease_duration", ("max_lease_duration",), _NUMBER, 604800, 120, 31536000),
     ("lease_path", ("upnp_lease_file", "lease_file"), _TEXT, "/var/run/miniupnpd.leases", "path"),
     ("firewall_option", ("firewall",), _WORD, "auto", _FIREWALLS, _FIREWALLS),
@@ -71,7 +75,7 @@ OPTIONS = (
       "accept-all-ports"),
      ("", "1024-65535", "80 443", "80 443 1024-65535", "80 443 1024-65535", "1-65535")),
     ("accept_ports", ("accept_ports",), _TEXT, "", "ports"),
-    ("reject_ports", ("reject_ports",), _TEXT, rules.REJECTED_PORTS, "ports"),
+    ("reject_ports", ("reject_ports",), _TEXT, "21 23 135 137-139 445 3389", "ports"),
     ("check_acl", ("check_acl",), _FLAG, 1),
     ("check_acl", ("ignore_acl",), _WORD, 1, ("0", "1"), (1, 0)),
 )
@@ -84,7 +88,8 @@ _UNSUPPORTED = {
     "use_stun": "there is no STUN here; set external_ip, or ext_allow_private_ipv4",
     "config_file": "only UCI is read; write its options and rules here",
 }
-_SWITCHES = {"0": 0, "no": 0, "off": 0, "false": 0, "disabled": 0, "1": 1, "yes": 1, "on": 1, "true": 1, "enabled": 1}
+_NO = ("0", "no", "off", "false", "disabled")  # as /lib/functions.sh has it
+_YES = ("1", "yes", "on", "true", "enabled")
 _ZONE_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 _DEFAULT_BIT_RATE = 100000000  # bit/s, reported when the file names none
 _MOST_BIT_RATE = 4294967295  # a ui4
@@ -136,7 +141,7 @@ class Config:
                 self._set(row, section, name, value)
                 return
         if name in _UNSUPPORTED:
-            if value and _SWITCHES.get(value) != 0:
+            if value and value not in _NO:
                 self.problems.append("section %s, option %s: '%s' is not supported: %s"
                                      % (section, name, value, _UNSUPPORTED[name]))
         elif name not in _UNUSED:
@@ -159,7 +164,7 @@ def _read(row, value):
     """Return (what the value stands for, or None where it is wrong; what it should be)."""
     kind = row[2]
     if kind == _FLAG:
-        return _SWITCHES.get(value), "0 or 1"
+        return 1 if value in _YES else 0 if value in _NO else None, "0 or 1"
     if kind == _NUMBER:
         least, most = row[4:]
         is_right = value.encode().isdigit() and len(value) <= 10 and least <= int(value) <= most

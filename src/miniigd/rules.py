@@ -8,21 +8,22 @@ A rule that is wrong never opens more than was meant: what allows is left out th
 from .compat import ip4_bytes
 
 TYPES = ("perm_rule", "acl_entry")
-REJECTED_PORTS = "21 23 135 137-139 445 3389"  # of the second schema, where the configuration names none
 
 _ACTIONS = {"allow": True, "accept": True, "deny": False, "reject": False, "": False, "ignore": None}
 _OPTIONS = ("action", "ext_ports", "ext_port", "int_ports", "int_port", "int_addr", "descr_filter", "comment")
+_ANY = (0, 0, 0, 0)  # network
 _SPECIAL = "\\[](){}|+?*.^$"  # means something else than itself in a regular expression
 
 
 class Rule:
     """Allows or denies; `name` says in the log which rule it is. An address is two halves of 16 bits."""
 
-    def __init__(self, is_allowed, external=(1, 65535), internal=(1, 65535), network=(0, 0, 0, 0), description=None,
+    def __init__(self, is_allowed, external=(1, 65535), internal=(1, 65535), network=_ANY, description=None,
                  name=""):
         self.is_allowed = is_allowed
         self.external_first, self.external_last = external
         self.internal_first, self.internal_last = internal
+        self.has_network = network != _ANY
         self.network_high, self.network_low, self.mask_high, self.mask_low = network
         self.description = description  # pieces for policy.is_match, None for any
         self.name = name
@@ -147,7 +148,7 @@ def parse(section, number):
     if problems and is_allowed:
         return None, problems
     return Rule(is_allowed, parts.get("ext_port", (1, 65535)), parts.get("int_port", (1, 65535)),
-                parts.get("int_addr", (0, 0, 0, 0)), parts.get("descr_filter"), name), problems
+                parts.get("int_addr", _ANY), parts.get("descr_filter"), name), problems
 
 
 def of_settings(rules, checks_acl, preset, accepted, rejected):

@@ -71,7 +71,7 @@ WRONG = {
     "log_output": (("2", "loud"), "log_level", log.INFO, ("default info debug", "using default")),
     "access_preset": (("all",), "access_preset", "", ("accept-high-ports", "using none")),
     "accept_ports": (("80,443",), "accept_ports", "", ("80 8000-8010", "using (nothing)")),
-    "reject_ports": (("smb",), "reject_ports", rules.REJECTED_PORTS, ("using 21 23",)),
+    "reject_ports": (("smb",), "reject_ports", "21 23 135 137-139 445 3389", ("using 21 23",)),
 }
 
 # (arguments, what the message says)
@@ -243,7 +243,7 @@ def test_a_file_of_the_first_schema_is_read():
 
 
 HIGH, REST = "allow 1024-65535 0.0.0.0/0 1024-65535", "deny 1-65535 0.0.0.0/0 1-65535"
-REJECTED = 2 * len(rules.REJECTED_PORTS.split())
+REJECTED = 2 * len("21 23 135 137-139 445 3389".split())
 
 
 def test_a_file_of_the_second_schema_is_read():
