@@ -28,3 +28,14 @@ def test_the_product_says_its_version_and_refuses_a_wrong_command_line(target):
     wrong = subprocess.run([*command, "-x"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "unknown option -x" in wrong.stderr and "usage:" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("target", COMMANDS)
+def test_the_product_takes_commands(target):
+    command = [*COMMANDS[target], str(runtime.binary(target))]
+    for words, status, expected in (("version", 0, "miniigd 0."), ("help", 0, "usage: miniigd status"),
+                                    ("pause soon", 2, "MINUTES is a number"), ("open 8000", 2, "unknown command open"),
+                                    ("status", 3, "the daemon is not running")):
+        result = subprocess.run([*command, *words.split()], capture_output=True, text=True)
+        assert result.returncode == status and expected in result.stdout + result.stderr, (words, result)
+        assert "Traceback" not in result.stderr and bool(result.stdout) == (status == 0)
