@@ -38,7 +38,9 @@ class Administration:
             if name == "close":
                 return self._close(words, now)
             if name == "close-all":
-                return _answer(0, "closed %s" % _mappings(self._gateway.close_all(now, "by the administrator")))
+                text = "closed %s" % _mappings(self._gateway.close_all(now, "by the administrator"))
+                log.info("%s by the administrator" % text)
+                return _answer(0, text)
             if name == "pause":
                 return self._begin_pause(int(words[1]) * 60 if len(words) > 1 else 0, now)
             if name == "resume":
@@ -80,6 +82,7 @@ class Administration:
         log.info("paused by the administrator %s" % end)
         try:
             count = self._gateway.pause(now)
+            log.info("closed %s" % _mappings(count))
         except UPnPError as refusal:
             self._project()
             return _answer(1, "paused %s, but the firewall did not close what is open yet, it is asked again: %s" % (

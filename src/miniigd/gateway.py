@@ -121,7 +121,8 @@ class Gateway:
     def close(self, mappings, now, reason):
         """Close mappings (PortMapping), whoever they belong to; UPnPError 501. `reason` is for the log."""
         self._close(mappings, now)
-        _log_closed(mappings, reason)
+        for mapping in mappings:
+            log.info("closed %s: %s" % (mapping, reason))  # no host made us say it: never left out
 
     def close_all(self, now, reason):
         """Close everything, in one change of the firewall; return how many mappings there were; UPnPError 501."""

@@ -115,10 +115,24 @@ def test_a_port_is_closed_for_one_remote_host_or_for_all():
     assert router.ports() == [8001]
 
 
+def test_what_the_owner_closes_is_always_in_the_log():
+    router = _Router(range(8000, 8050))
+    log.set_clock(lambda: 110)
+    try:
+        for port in range(8000, 8049):
+            assert router.ask("close %d TCP" % port)[0] == 0
+            assert "closed TCP %d -> " % port in router.log
+        router.ask("close-all")
+        assert "closed 1 mapping by the administrator" in router.log
+    finally:
+        log.set_clock(None)
+
+
 def test_everything_is_closed():
     router = _Router()
     assert router.ask("close-all") == (0, "closed 2 mappings\n")
-    assert router.log.count("by the administrator") == 2
+    assert router.log.count(": by the administrator") == 2
+    assert router.log.endswith("closed 2 mappings by the administrator\n")
     assert router.ports() == []
     assert router.ask("close-all") == (0, "closed 0 mappings\n")
     with Output(log):
