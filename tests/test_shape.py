@@ -93,3 +93,9 @@ def test_only_compat_asks_which_python_this_is():
     found = {name for name, path in MODULES.items()
              for word in ("ImportError", "ModuleNotFoundError", "sys.implementation") if word in path.read_text()}
     assert found == {"compat"}
+
+
+def test_no_two_test_files_have_the_same_name():
+    """pytest would not collect the second one, and only in a run of everything."""
+    names = [path.name for path in (TOP / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
