@@ -15,7 +15,8 @@ def client(lab):
     """The installed and enabled daemon with nftables and hairpin; removed at the end."""
     client = Client(lab)
     client.demo.install()
-    lab.router.check("printf \"\\toption hairpin '1'\\n\\toption firewall 'nft'\\n\" >>/etc/config/upnpd; "
+    lab.router.check("sed -i \"/^config upnpd/a option hairpin '1'\" /etc/config/upnpd; "
+                     "sed -i \"/^config upnpd/a option firewall 'nft'\" /etc/config/upnpd; "
                      "/etc/init.d/miniupnpd restart")
     wait_until_serving(client)
     yield client

@@ -419,3 +419,14 @@ def test_where_neighbours_may_use_the_external_address_each_mapping_is_in_one_ma
         assert kernel.kinds() == [BEGIN] + kinds + [END]
     firewall.close()
     assert (DELTABLE, b"miniigd_hairpin\0") in [(one[0], one[4].get(1)) for one in kernel.sent[-1]]
+
+
+def test_a_firewall4_that_is_being_restarted_is_waited_for():
+    firewall, kernel = _opened()
+    kernel.names = ()
+    error = raised(FirewallError, firewall.open, _Wan())
+    assert error.is_absence and "run 'fw4 start'" in error.text
+    kernel.names = _Kernel().names
+    firewall.open(_Wan())
+    firewall.add(_mapping(), None, 60)
+    assert kernel.sent[-1][1][4][1] == b"fw4\0"

@@ -44,6 +44,8 @@ class NftFirewall:
         self._wan = wan
         missing = [name for name, ask in nft_fw4.probes() if not self._has(ask, name)]
         if len(missing) == len(nft_fw4.probes()) and not self._has_table():
+            if self._layout is nft_fw4:  # it is being restarted: what we put elsewhere now would lead nowhere then
+                raise FirewallError("nftables: table inet fw4 is away: run 'fw4 start'", errno.ENOENT)
             layout = nft_table
         elif missing:
             raise FirewallError("nftables: %s is not in table inet fw4: run 'fw4 reload'" % missing[0][:-1].decode(),
