@@ -191,7 +191,7 @@ class Lab:
             self.wan.ip("route", "add", network, "via", WAN_ROUTER)  # as a hostile neighbour would
 
     def serve(self, path):
-        """Serve one file over HTTP on the LAN, as long as the lab lives; return the URL that the router can use."""
+        """Serve a file, or a folder's files, over HTTP on the LAN as long as the lab lives; return its URL."""
         path = Path(path)
         listener = self.lan.call(socket.create_server, (LAN_HOST, 0))
         self._servers.append(listener)
@@ -216,7 +216,7 @@ class Lab:
 
 
 def _serve(listener, path):
-    """Answer every request with the file. (http.server asks for host names, which takes long where there is no DNS.)"""
+    """Answer with the file, or one of the folder. (http.server asks for host names, which takes long without DNS.)"""
     while True:
         try:
             link = listener.accept()[0]
@@ -230,11 +230,11 @@ def _serve(listener, path):
                 if not part:
                     break
                 request += part
+            wanted = request.split(b" ", 2)[1:2]
+            files = {one.relative_to(path.parent).as_posix(): one for one in (path, *path.rglob("*"))}
             try:
-                data, status = path.read_bytes(), "200 OK"
-            except OSError:
-                data, status = b"", "404 Not Found"
-            if request.split(b" ", 2)[1:2] != [("/" + path.name).encode()]:
+                data, status = files[wanted[0].decode()[1:]].read_bytes(), "200 OK"
+            except (OSError, LookupError):
                 data, status = b"", "404 Not Found"
             link.sendall(("HTTP/1.0 %s\r\nContent-Length: %d\r\nContent-Type: application/octet-stream\r\n\r\n"
                           % (status, len(data))).encode() + data)
