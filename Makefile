@@ -1,13 +1,17 @@
 # miniigd: `make run` shows it working, `make test` tests everything. Each verb is a task of tasks.py.
 
 MODEL ?= debian
+ARCH ?= mipsel_mips32
 
-.PHONY: run test lint ipk image shell-lan shell-wan shell-router clean setup
+.PHONY: run test lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
 
 run image: setup
 	@.venv/bin/python -m invoke $@ --model $(MODEL)
 
-test lint ipk shell-lan shell-wan shell-router clean: setup
+ipk feed overlay: setup
+	@.venv/bin/python -m invoke $@ --arch $(ARCH)
+
+test lint flash-report shell-lan shell-wan shell-router clean: setup
 	@.venv/bin/python -m invoke $@
 
 # Debian packages and .venv; does nothing where nothing is missing.

@@ -8,7 +8,7 @@ import sys
 import invoke
 
 from package import ipk as ipk_builder
-from package import kit, runtime
+from package import flash, kit, runtime
 from package.toolchain import HOST, MIPS32
 
 
@@ -69,9 +69,27 @@ def lint(context):
 
 
 @task
-def ipk(context):
+def ipk(context, arch=ipk_builder.ARCHITECTURE):
     """Build the OpenWrt package from src/ and files/."""
-    print(ipk_builder.ipk())
+    print(ipk_builder.ipk(arch))
+
+
+@task
+def feed(context, arch=ipk_builder.ARCHITECTURE):
+    """Build a folder that opkg takes as a source of packages."""
+    print(ipk_builder.feed(arch))
+
+
+@task
+def overlay(context, arch=ipk_builder.ARCHITECTURE):
+    """Build a tree to drop into an image builder's FILES."""
+    print(ipk_builder.overlay(arch))
+
+
+@task
+def flash_report(context):
+    """Say what the package costs on flash, alone and within a router's root."""
+    print(flash.report())
 
 
 @task
