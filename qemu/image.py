@@ -4,7 +4,8 @@ Three models share the router's own files (qemu/rootfs) and the way they boot:
 
 - `debian`: Debian's mipsel kernel, busybox, nft, iptables and the incumbent miniupnpd, ready made; 128 MB.
 - `wrt`: kernel and programs built for MIPS32 release 1, soft float (qemu/wrt.py); a WRT54G's 16 MB.
-- `bare`: the same machine with the firewall of the oldest releases, chains for users and nothing else (qemu/bare).
+- `bare`: the same machine as a release of 2006 (qemu/bare): settings in nvram, neither uci nor procd nor rc.common, a
+  firewall that is chains for users and nothing else.
 
 As on OpenWrt the root is a compressed squashfs and what is written lives in an overlay, here a tmpfs; every boot
 starts from the same bytes.
@@ -29,7 +30,9 @@ Image = namedtuple("Image", "model kernel initrd disk cpu memory append")
 
 _HERE = Path(__file__).resolve().parent
 _ROOTFS = _HERE / "rootfs"
-_BARE = _HERE / "bare"  # laid over it
+_BARE = _HERE / "bare"  # laid over it, where these are taken away
+_NOT_BARE = ("etc/config", "etc/rc.common", "etc/rc.d", "lib/functions", "lib/functions.sh", "sbin/reload_config",
+             "usr/libexec/instance")
 _KERNEL_BASE = 0x80100000  # where a Malta kernel is linked to run
 # norandmaps: a program that is always at the same addresses is translated once (and times are comparable).
 # nokaslr: else the kernel moves itself by up to 16 MB, which small memories do not have.
@@ -105,6 +108,8 @@ def _make(result, inputs, work):
         if result.model != model:
             (root / "sbin" / name).unlink()
     if result.model == "bare":
+        for name in _NOT_BARE:
+            shutil.rmtree(root / name) if (root / name).is_dir() else (root / name).unlink()
         shutil.copytree(_BARE, root, symlinks=True, dirs_exist_ok=True)
     if result.model == "debian":
         order = _install_debian(inputs, root, modules, work)

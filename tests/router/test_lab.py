@@ -39,6 +39,8 @@ service_triggers() {
 
 
 CONFIG = "config toy 'main'\n\toption word '%s'\n"
+# the bare router is a release without procd and uci; see test_old_release.py
+with_procd = pytest.mark.parametrize("lab", ["debian", "wrt"], indirect=True)
 
 
 def ipk(path, version="1.0", word="hello", architecture="all", depends="libc, firewall4", conflicts=""):
@@ -161,6 +163,7 @@ def test_programs_run_inside_the_namespaces(lab):
         lab.lan.run(["false"], check=True)
 
 
+@with_procd
 def test_opkg_installs_upgrades_and_removes(lab, toy, tmp_path):
     assert toy.check("opkg list-installed").count("toy - 1.0\n") == 1
     assert toy.check("opkg files toy") == "/etc/config/toy\n/etc/init.d/toy\n/usr/sbin/toy\n"
@@ -208,6 +211,7 @@ def test_opkg_says_what_is_wrong(lab):
         assert result.status == 1 and result.output.endswith("opkg: %s\n" % message), result.output
 
 
+@with_procd
 def test_services_start_log_and_stop(lab, toy):
     wait_for(toy, "logread", "toy warns")
     pid = toy.check("cat /var/run/procd/toy.instance1.pid").strip()
@@ -235,6 +239,7 @@ def test_services_start_log_and_stop(lab, toy):
     assert toy.run("/etc/init.d/toy enabled").status == 1
 
 
+@with_procd
 def test_a_service_that_ignores_sigterm_is_killed(lab, toy):
     toy.check("/etc/init.d/toy stop")
     toy.check("sed -i \"s/^trap.*/trap '' TERM/\" /usr/sbin/toy && /etc/init.d/toy start")
@@ -290,6 +295,7 @@ def test_fw4_includes_snippets_where_firewall4_does(lab):
     assert "toy" not in router.check("nft list ruleset")
 
 
+@with_procd
 def test_scripts_read_the_configuration(lab):
     lab.router.write("/etc/config/toy", """
 config thing 'first'
@@ -318,6 +324,7 @@ rm /etc/config/toy
                       "cfg01 word argument\nwan eth1 11.0.0.2 192.168.1.1/24\n")
 
 
+@with_procd
 def test_an_interface_goes_down_and_up_with_its_hotplug_scripts(lab):
     router = lab.router
     router.write("/etc/hotplug.d/iface/50-toy", 'echo "$ACTION $INTERFACE $DEVICE" >>/tmp/hotplug\n')

@@ -124,15 +124,18 @@ def test_our_own_changes_wake_nobody_and_nothing_is_polled(opened):
 def bridged(client):
     """The WAN is a bridge, which can be deleted and made again as a ppp0 is; at the end it is eth1 again."""
     router = client.lab.router
-    firewall = "fw4" if router.run("command -v fw4").status == 0 else "fw3"
     make = ("ip link add br-wan type bridge; ip link set eth1 master br-wan; ip addr flush dev eth1; "
             "ip link set br-wan up; ip addr add %s/24 dev br-wan" % WAN_ROUTER)
-    router.check("%s; sed -i \"s/option device 'eth1'/option device 'br-wan'/\" /etc/config/network; ifup wan; "
-                 "%s restart; /etc/init.d/miniupnpd restart" % (make, firewall))
+    name, firewall = "sed -i \"/'wan'/,/^$/s/option device .*/option device '%s'/\" /etc/config/network", "fw3"
+    if client.lab.model == "debian":
+        firewall = "fw4"
+    elif client.lab.model == "bare":
+        name, firewall = "nvram set wan_ifname=%s", "/etc/init.d/firewall"
+    turn = "; ifup wan; %s restart; /etc/init.d/miniupnpd restart" % firewall
+    router.check("%s; %s" % (make, name % "br-wan") + turn)
     wait_until_serving(client)
     yield make
-    router.check("sed -i \"s/option device 'br-wan'/option device 'eth1'/\" /etc/config/network; "
-                 "ip link del br-wan; ifup wan; %s restart; /etc/init.d/miniupnpd restart" % firewall)
+    router.check("%s; ip link del br-wan" % name % "eth1" + turn)
     wait_until_serving(client)
 
 

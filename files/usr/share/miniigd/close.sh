@@ -1,0 +1,20 @@
+# Close what a killed daemon left open, by removing its chains (firewall4: by emptying them, they are the package's).
+# Included where the service is stopped while no daemon lives; a living one does this itself.
+if [ -x /sbin/fw4 ]; then
+	for what in "chain inet fw4 upnp_prerouting" "chain inet fw4 upnp_postrouting" "set inet fw4 upnp_open" \
+		"set inet fw4 upnp_open_from"; do
+		nft flush $what 2>/dev/null
+	done
+else
+	for table in nat filter; do
+		# An iptables-save of 2005 has no -t, so look for the table in all that it prints.
+		iptables-save 2>/dev/null | sed -n "/^\*$table/,/^COMMIT/s/^-A \(.* -j MINIUPNPD.*\)/-D \1/p" |
+			while read -r rule; do
+				iptables -t $table $rule
+			done
+		for chain in MINIUPNPD MINIUPNPD-POSTROUTING; do
+			iptables -t $table -F $chain 2>/dev/null && iptables -t $table -X $chain
+		done
+	done
+fi
+[ ! -x /usr/sbin/nft ] || nft delete table inet miniigd 2>/dev/null
