@@ -25,6 +25,7 @@ def client(lab):
     """A client of the router, on which nothing is installed yet; nothing is at the end."""
     client = Client(lab)
     client.demo._serve_lan_host()
+    lab.router.check("rm -f /etc/config/upnpd /etc/config/upnpd-opkg")  # other tests' settings
     yield client
     client.demo.close()
     if lab.router.run("opkg status miniigd").output:
