@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from package import kit  # noqa: E402
 from qemu import image  # noqa: E402
 from qemu.lab import Lab, check_preconditions  # noqa: E402
+from test_daemon import Client  # noqa: E402
 
 # Once a second: the largest of each figure so far, and how many process ids had one. VmHWM and VmPeak are the kernel's
 # own maxima, so only what a daemon took in its last second may be missed; of RssAnon only what is seen counts.
@@ -52,6 +53,18 @@ def lab(request):
         if len(figures) == 4:
             _high_water.append("%s router: miniigd's largest VmHWM %s kB, RssAnon %s kB, VmPeak %s kB over %s daemon "
                                "lives" % (lab.model, *figures))
+
+
+@pytest.fixture(scope="module")
+def client(lab):
+    """The installed and enabled daemon, for each module anew; removed at the end."""
+    client = Client(lab)
+    client.demo.install()
+    client.demo.discover()  # starts the servers of the LAN host
+    yield client
+    client.demo.close()
+    lab.router.check("opkg remove miniigd", timeout=60)
+    assert client.running() == []
 
 
 def pytest_terminal_summary(terminalreporter):

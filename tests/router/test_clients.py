@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, LAN_ROUTER, WAN_ROUTER
-from test_daemon import Client, wait_for, wait_until_serving
+from test_daemon import wait_for, wait_until_serving
 
 PYTHON = "/usr/bin/python3"  # Debian's: it has the clients' modules
 HERE = Path(__file__).resolve().parent / "clients"
@@ -83,17 +83,6 @@ class Program:
             return self._child.wait(SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError("it does not end:\n" + self._output.decode(errors="replace")) from None
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture

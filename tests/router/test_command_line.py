@@ -7,21 +7,10 @@ import time
 import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, WAN_HOST, WAN_ROUTER
-from test_daemon import Client, fault, wait_for, wait_until_serving
+from test_daemon import fault, wait_for, wait_until_serving
 from test_flows import PORT, Stream, add, listener  # noqa: F401 - a fixture
 
 SOCKET, PAUSED, LEASES = "/var/run/miniigd.sock", "/etc/miniigd.paused", "/var/run/miniupnpd.leases"
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture(autouse=True)

@@ -75,18 +75,6 @@ class Client:
         return self.lab.router.check("logread | grep miniigd: | tail -20")
 
 
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
-    assert client.running() == []
-
-
 def fault(answer):
     """The UPnP error code of a (status, body)."""
     status, body = answer

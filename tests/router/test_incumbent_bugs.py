@@ -6,18 +6,7 @@ import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, WAN_HOST
 from test_attacks import with_argument
-from test_daemon import Client, fault, wait_for, wait_until_serving
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
+from test_daemon import fault, wait_for, wait_until_serving
 
 
 def entry(client, index):

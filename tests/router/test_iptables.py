@@ -9,7 +9,7 @@ import pytest
 
 from package import kit
 from qemu.lab import LAN_HOST, WAN_HOST, WAN_ROUTER
-from test_daemon import Client, fault, wait_until_serving
+from test_daemon import fault, wait_until_serving
 
 pytestmark = pytest.mark.parametrize("lab", ["wrt", "bare"], indirect=True)
 
@@ -28,17 +28,6 @@ for word; do
 done
 exec /usr/sbin/%(name)s "$@"
 """
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture(autouse=True)

@@ -6,20 +6,9 @@ import time
 import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, WAN_HOST
-from test_daemon import Client, fault, wait_for, wait_until_serving
+from test_daemon import fault, wait_for, wait_until_serving
 
 LEASES = "/var/run/miniupnpd.leases"
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture(autouse=True)

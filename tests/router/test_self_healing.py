@@ -5,20 +5,9 @@ import time
 import pytest
 
 from qemu.lab import LAN_HOST, WAN_ROUTER
-from test_daemon import Client, fault, wait_for, wait_until_serving
+from test_daemon import fault, wait_for, wait_until_serving
 
 WITHIN = 5  # seconds
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture

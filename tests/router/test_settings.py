@@ -3,22 +3,11 @@
 import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, LAN_ROUTER, WAN_HOST
-from test_daemon import Client, fault, wait_until_serving
+from test_daemon import fault, wait_until_serving
 
 PATH = "/etc/config/upnpd"
 BASE = "config upnpd 'config'\n\toption enabled '1'\n\toption external_iface 'wan'\n"
 DENY_ALL = "config perm_rule\n\toption action 'deny'\n\toption comment 'Default deny'\n"
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    client.demo.discover()  # starts the servers of the LAN host
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture
