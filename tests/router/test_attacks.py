@@ -12,22 +12,12 @@ import pytest
 
 from miniigd.services import wan_ip2
 from qemu.lab import LAN_HOST, LAN_HOST2, LAN_ROUTER, WAN_HOST, WAN_ROUTER
-from test_daemon import CONTROL, GROUP, SERVICE, Client, bound_udp, fault, msearch, wait_until_serving
+from test_daemon import CONTROL, GROUP, SERVICE, bound_udp, fault, msearch
 
 ADD = (("NewRemoteHost", ""), ("NewExternalPort", 8000), ("NewProtocol", "TCP"), ("NewInternalPort", 8000),
        ("NewInternalClient", LAN_HOST), ("NewEnabled", 1), ("NewPortMappingDescription", "test"),
        ("NewLeaseDuration", 600))
 ROOT = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    wait_until_serving(client)
-    yield client
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture(autouse=True)

@@ -7,19 +7,9 @@ import time
 import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, WAN_HOST, WAN_HOST2, WAN_ROUTER
-from test_daemon import Client, wait_for, wait_until_serving
+from test_daemon import wait_for, wait_until_serving
 
 PORT = 8100  # of these tests' own server on the LAN host
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    wait_until_serving(client)
-    yield client
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 def add(client, port=PORT, protocol="TCP", lease=600, inner=PORT, **named):

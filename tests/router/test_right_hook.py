@@ -8,19 +8,8 @@ import socket
 import pytest
 
 from qemu.lab import LAN_HOST, WAN_ROUTER
-from test_daemon import Client, wait_until_serving
 
 ROUTERS_PORT, MAPPED = 8300, 8301  # a program of the router listens on the first, a LAN host on the same number
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    wait_until_serving(client)
-    yield client
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture

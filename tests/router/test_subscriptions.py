@@ -7,7 +7,6 @@ import time
 import pytest
 
 from qemu.lab import LAN_HOST, LAN_HOST2, LAN_ROUTER
-from test_daemon import Client, wait_until_serving
 
 EVENT = "/upnp/event/WANIPConn1"
 
@@ -52,17 +51,6 @@ class Subscriber:
         with pytest.raises(TimeoutError):
             self.server.accept()
         self.server.settimeout(5)
-
-
-@pytest.fixture(scope="module")
-def client(lab):
-    """The installed and enabled daemon; removed at the end."""
-    client = Client(lab)
-    client.demo.install()
-    wait_until_serving(client)
-    yield client
-    client.demo.close()
-    lab.router.check("opkg remove miniigd", timeout=60)
 
 
 @pytest.fixture

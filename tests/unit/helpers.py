@@ -4,6 +4,7 @@ Catch an exception, damage an input, see what is logged, set the clock, stand in
 gateway and call its actions, make a request, take an XML document apart.
 """
 
+import errno
 import io
 import socket
 import struct
@@ -91,6 +92,28 @@ def damaged(data):
         yield data[:position]
         for byte in b"\0\n <>&/:;\"\x80\xff":
             yield data[:position] + bytes([byte]) + data[position + 1:]
+
+
+def received(loop, client, turns=200, ends_early=True):
+    """Turn the loop and read from `client`, a socket that does not block; return (what came, is it closed?).
+
+    Ends early where nothing more is there after something came; otherwise only when the other end closes.
+    """
+    data = b""
+    for _ in range(turns):
+        loop.turn(1 if ends_early else 0)
+        try:
+            piece = client.recv(65536)
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                return data, True
+            if data and ends_early:
+                return data, False
+            continue
+        if not piece:
+            return data, True
+        data += piece
+    return data, False
 
 
 def lacks_multicast():

@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from helpers import Clock, Output, raised
+from helpers import Clock, Output, raised, received
 from miniigd import channel as channel_module
 from miniigd import log
 from miniigd.channel import Channel
@@ -45,20 +45,7 @@ class _Served:
         return self.read(client)
 
     def read(self, client, turns=500):
-        """Return (what came, is the connection closed?)."""
-        data = b""
-        for _ in range(turns):
-            self.loop.turn(0)
-            try:
-                piece = client.recv(65536)
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    return data, True
-                continue
-            if not piece:
-                return data, True
-            data += piece
-        return data, False
+        return received(self.loop, client, turns, ends_early=False)
 
     def close(self, *clients):
         for client in clients:

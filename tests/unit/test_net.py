@@ -4,7 +4,7 @@ import errno
 import socket
 import struct
 
-from helpers import Clock, Output, lacks_multicast, raised
+from helpers import Clock, Output, lacks_multicast, raised, received
 from miniigd import log, netlink
 from miniigd.compat import IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, split_address
 from miniigd.errors import FirewallError
@@ -62,22 +62,7 @@ class _Served:
         _turn(self.loop)
 
     def read(self, client, turns=200):
-        """Return (what came, is the connection closed?)."""
-        data = b""
-        for _ in range(turns):
-            self.loop.turn(1)
-            try:
-                piece = client.recv(65536)
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    return data, True
-                if data:
-                    return data, False
-                continue
-            if not piece:
-                return data, True
-            data += piece
-        return data, False
+        return received(self.loop, client, turns)
 
     def close(self, *clients):
         for client in clients:
