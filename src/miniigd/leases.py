@@ -27,7 +27,7 @@ _PAUSE_MS = const(2000)
 _COST = const(20)  # a long file is written so seldom that it takes at most this part (1/20) of the time,
 _LONGEST_PAUSE_MS = const(5000)  # but not more seldom than that
 _JUMP = const(2)  # seconds by which the clocks may differ without a jump
-_MAX_LINE = const(600)  # bytes
+MAX_LINE = const(600)  # bytes
 _FROM = " [from "
 
 
@@ -45,9 +45,13 @@ class Lease:
 
 
 class LeaseFile:
-    """The file at `path`; `now` is the loop's clock, in seconds. Nothing here raises: a full disk stops no service."""
+    """The file at `path`; `now` is the loop's clock, in seconds. Nothing here raises: a full disk stops no service.
 
-    def __init__(self, path, clock_path=CLOCK_PATH):
+    What a line says is `form`'s: line(mapping, offset) and parse(line, wall), as below; None: theirs.
+    """
+
+    def __init__(self, path, clock_path=CLOCK_PATH, form=None):
+        self._line, self._parse = form or (_line, _parse)
         self._path = path
         self._clock_path = clock_path
         self._mark = None  # of the file as we left it
@@ -69,7 +73,7 @@ class LeaseFile:
         try:
             with open(self._path, "rb") as file:
                 for line in file:
-                    lease = _parse(line, wall)
+                    lease = self._parse(line, wall)
                     if lease is not None:
                         found.append(lease)
                     elif line.strip():
@@ -101,7 +105,7 @@ class LeaseFile:
             return
         try:
             with open(self._path, "a") as file:
-                file.write(_line(mapping, wall_seconds() - now))
+                file.write(self._line(mapping, wall_seconds() - now))
         except OSError as error:
             self._fail(error)
             return
@@ -149,7 +153,7 @@ class LeaseFile:
             with open(temporary, "w") as file:
                 for mapping in mappings:
                     if mapping.enabled:
-                        file.write(_line(mapping, offset))
+                        file.write(self._line(mapping, offset))
                         mapping.is_recorded = True
             rename(temporary, self._path)
             if self._has_jumped():
@@ -197,7 +201,7 @@ def _line(mapping, offset):
 
 def _parse(line, wall):
     """Return the Lease of a line (bytes), or None; `wall` is the wall clock that the line's time means."""
-    if len(line) > _MAX_LINE:
+    if len(line) > MAX_LINE:
         return None
     try:
         fields = line.rstrip(b"\r\n").decode().split(":", 5)
@@ -210,8 +214,8 @@ def _parse(line, wall):
     if description.endswith("]") and _FROM in description:
         description, _, remote_host = description[:-1].rpartition(_FROM)
     try:
-        ports = [_number(text, 65535) for text in (external_port, internal_port)]
-        end = _number(ends, 99999999999)
+        ports = [number(text, 65535) for text in (external_port, internal_port)]
+        end = number(ends, 99999999999)
         ip4_bytes(client)
         if remote_host:
             ip4_bytes(remote_host)
@@ -226,7 +230,8 @@ def _parse(line, wall):
     return Lease(protocol, ports[0], client, ports[1], remaining, description, remote_host)
 
 
-def _number(text, largest):
+def number(text, largest):
+    """Return the decimal number in a field; ValueError."""
     if not (text.encode().isdigit() and len(text) <= 11 and int(text) <= largest):
         raise ValueError(text)
     return int(text)
