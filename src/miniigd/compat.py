@@ -23,6 +23,7 @@ IP_ADD_MEMBERSHIP = 35
 IP_DROP_MEMBERSHIP = 36
 MOST_OUTPUT = 16384  # bytes of a program's output that run_program returns; the C module `host` has the same number
 _XTABLES_GET_INFO = 64
+_IPPROTO_IPV6 = 41
 _IPPROTO_RAW = 255
 SOCK_CLOEXEC = 0o2000000  # the same on every architecture Linux runs on, unlike most of its neighbours
 
@@ -221,14 +222,23 @@ def xtables_info(table):
 
     Another answer than before means that somebody changed the table. None where the kernel cannot be asked.
     """
+    return _xtables_info(table, socket.AF_INET, 0)
+
+
+def xtables6_info(table):
+    """Return the same of an ip6tables table."""
+    return _xtables_info(table, socket.AF_INET6, _IPPROTO_IPV6)
+
+
+def _xtables_info(table, family, level):
     try:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW | SOCK_CLOEXEC, _IPPROTO_RAW)
+        sock = socket.socket(family, socket.SOCK_RAW | SOCK_CLOEXEC, _IPPROTO_RAW)
     except OSError:
         return None
     data = bytearray(84)  # struct ipt_getinfo; the name comes first, in 32 bytes
     data[:len(table)] = table.encode()
     try:
-        _getsockopt(sock.fileno(), 0, _XTABLES_GET_INFO, data)
+        _getsockopt(sock.fileno(), level, _XTABLES_GET_INFO, data)
         return bytes(data[32:])
     except OSError:
         return None

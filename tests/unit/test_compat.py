@@ -175,6 +175,7 @@ def test_programs_leave_no_descriptors_open():
         _shell("cat", b"x")
         compat.run_program(["no-such-program-here"], b"")
         compat.xtables_info("filter")
+        compat.xtables6_info("filter")
     after = compat.netlink_socket(0, 0)
     assert after.fileno() == before.fileno() + 1
     before.close()
@@ -183,3 +184,4 @@ def test_programs_leave_no_descriptors_open():
 
 def test_a_table_that_is_none_has_no_info():
     assert compat.xtables_info("no such table") is None
+    assert compat.xtables6_info("no such table") is None

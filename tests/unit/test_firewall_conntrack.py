@@ -8,8 +8,10 @@ from miniigd import log
 from miniigd.compat import ip4_bytes
 from miniigd.errors import FirewallError
 from miniigd.firewall.conntrack import Flows
+from miniigd.ip6 import ip6_bytes
 from miniigd.mapping import PortMapping
 from miniigd.netlink import Message, attributes, messages
+from miniigd.pinhole import Pinhole
 
 NEW, GET, DELETE, DONE, ERROR = 0x100, 0x101, 0x102, 3, 2
 TCP, UDP = 6, 17
@@ -241,3 +243,96 @@ def test_strange_entries_are_left_alone():
                 messages(question)[0][0] == GET) else None
             Flows(kernel).end([_mapping()])
     assert attributes(whole, 20, len(whole))
+
+
+REMOTE6, STRANGER6, HOST6, OTHER6 = "2001:db8:9::1", "2001:db8:9::2", "2001:db8::2", "2001:db8::3"
+
+
+def _tuple6(kind, protocol, source, source_port, destination, destination_port):
+    return _nest(kind, _nest(1, _value(3, ip6_bytes(source)), _value(4, ip6_bytes(destination))),
+                 _nest(2, _value(1, bytes([protocol])), _value(2, struct.pack(">H", source_port)),
+                       _value(3, struct.pack(">H", destination_port))))
+
+
+class _Kernel6(_Kernel):
+    """`connections` are (protocol, source, port, destination, port)."""
+
+    def converse(self, data, is_answered, take, is_short=False):
+        kind, sequence, _, _ = messages(data)[-1]
+        if kind != GET:
+            _Kernel.converse(self, data, is_answered, take)
+            return
+        self.sent.append(bytes(data))
+        for number, one in enumerate(self.connections):
+            protocol, source, source_port, destination, destination_port = one
+            take(_message(NEW, b"\x0a\0\0\0" + _tuple6(1, *one) + _tuple6(
+                2, protocol, destination, destination_port, source, source_port) + _value(
+                    12, struct.pack(">I", number))))
+        take(_done())
+        assert is_answered(_done())
+
+
+def _pinhole(port=8000, protocol="TCP", remote_host="", remote_port=0):
+    return Pinhole(7, remote_host, remote_port, protocol, HOST6, port, 60, 160)
+
+
+CONNECTIONS6 = (
+    (TCP, REMOTE6, 40000, HOST6, 8000), (UDP, REMOTE6, 40001, HOST6, 8000), (TCP, REMOTE6, 40002, OTHER6, 8000),
+    (TCP, REMOTE6, 40003, HOST6, 8001), (TCP, HOST6, 8000, REMOTE6, 8000), (TCP, STRANGER6, 77, HOST6, 8000),
+    (58, REMOTE6, 0, HOST6, 8000))
+
+
+def test_only_the_connections_that_came_through_a_pinhole_end():
+    for pinholes, ended in (
+            ([_pinhole()], [0, 5]), ([_pinhole(protocol="UDP")], [1]), ([_pinhole(remote_host=REMOTE6)], [0]),
+            ([_pinhole(remote_port=77)], [5]), ([_pinhole(remote_host=REMOTE6, remote_port=77)], []),
+            ([_pinhole(8001), _pinhole(remote_host=STRANGER6)], [3, 5]), ([_pinhole(9000)], [])):
+        kernel = _Kernel6(CONNECTIONS6)
+        Flows(kernel).end_pinholes(pinholes)
+        assert _deleted(kernel) == ended, str(pinholes[0])
+        assert kernel.sent[0][16] == 10  # AF_INET6
+        ((_, found),) = _read(kernel.sent[0])
+        assert (25 in found) == (len(pinholes) == 1)
+    kernel = _Kernel6()
+    Flows(kernel).end_pinholes([_pinhole(protocol="UDP")])
+    ((kind, found),) = _read(kernel.sent[0])
+    inner = {(outer, name): value for outer, part in values(found[2]) for name, value in values(part)}
+    assert inner == {(1, 3): ip6_bytes(HOST6), (2, 1): b"\x11", (2, 2): struct.pack(">H", 8000)}
+
+
+def test_what_the_host_still_sends_is_answered_by_nobody():
+    kernel = _Kernel6(CONNECTIONS6)
+    Flows(kernel).end_pinholes([_pinhole(remote_host=REMOTE6)])
+    (_, deleted), (kind, made) = _read(kernel.sent[1])
+    assert kind == NEW and _six(deleted[1]) == (TCP, REMOTE6, 40000, HOST6, 8000)
+    assert _six(made[1]) == (TCP, HOST6, 8000, REMOTE6, 40000)
+    assert _six(made[2]) == (TCP, "::", 40000, HOST6, 8000)
+    assert made[3] == b"\0\0\0\x0a" and made[7] == struct.pack(">I", 7500) and 4 in made and 6 not in made
+    assert kernel.sent[1][16] == 10
+    kernel = _Kernel6(CONNECTIONS6)
+    Flows(kernel).end_pinholes([_pinhole(protocol="UDP")])
+    made = _read(kernel.sent[1])[1][1]
+    assert made[7] == struct.pack(">I", 60) and 4 not in made
+
+
+def _six(data):
+    inner = {(outer, name): value for outer, part in values(data) for name, value in values(part)}
+    names = {ip6_bytes(text): text for text in (REMOTE6, STRANGER6, HOST6, OTHER6, "::")}
+    return (inner[(2, 1)][0], names[inner[(1, 3)]], struct.unpack(">H", inner[(2, 2)])[0], names[inner[(1, 4)]],
+            struct.unpack(">H", inner[(2, 3)])[0])
+
+
+def test_a_pinhole_that_is_opened_again_takes_that_out_of_the_way():
+    kernel = _Kernel6(CONNECTIONS6)
+    flows = Flows(kernel)
+    flows.begin_pinhole(_pinhole())
+    assert kernel.sent == []  # nothing was ended
+    flows.end_pinholes([_pinhole(remote_host=REMOTE6)])
+    kernel.connections, kernel.sent = [(TCP, HOST6, 8000, REMOTE6, 40000), (TCP, HOST6, 8001, REMOTE6, 1)], []
+    flows.begin_pinhole(_pinhole(8001))
+    assert kernel.sent == []
+    flows.begin_pinhole(_pinhole())
+    assert _deleted(kernel) == [0] and kernel.sent[0][16] == 10
+    kernel.sent = []
+    flows.begin_pinhole(_pinhole())
+    assert kernel.sent == []

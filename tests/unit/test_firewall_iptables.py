@@ -419,9 +419,9 @@ def test_a_change_that_was_done_by_half_is_put_right():
         text = data.decode()
         return real(argv, (text[:text.find("COMMIT\n") + 7] + "*nat\n-D none 1\nCOMMIT\n").encode())
 
-    firewall._run = half
+    firewall._program._run = half
     assert raised(FirewallError, firewall.add, _mapping(9000), None, 60).is_absence
-    firewall._run = real
+    firewall._program._run = real
     assert len(router.chain("filter")) == 2 and len(router.chain("nat")) == 1
     assert raised(FirewallError, firewall.remove, [mapping]).is_absence
     firewall.sync([mapping], 100)

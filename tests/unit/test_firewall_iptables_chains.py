@@ -125,3 +125,26 @@ def test_input_is_never_entered():
     for hook in HOOKS:
         for place in hook.places:
             assert "input" not in place.lower()
+
+
+# ip6tables leaves the column of options blank; newer ones do not
+FORWARD_ZONE_6 = """Chain zone_wan_forward (1 references)
+num   pkts bytes target     prot opt in     out     source               destination
+1        0     0 ACCEPT     tcp      *      *       2001:db8::/32        ::/0                 tcp dpt:22
+2        3   180            all      br-lan *       ::/0                 ::/0
+3        0     0 ACCEPT     all  --  *      *       fe80::1              !2001:db8:0:1:2:3:4:5  /* x */
+4        0     0            tcp  --  *      *       ::/0                 ::/0
+5        0     0 zone_wan_dest_REJECT  all      *      *       ::/0                 ::/0                 /* !fw3 */
+"""
+
+
+def test_listings_of_ip6tables_are_read():
+    rules = parse_listing(FORWARD_ZONE_6)
+    assert [(rule.target, rule.protocol, rule.device_in, rule.source) for rule in rules] == [
+        ("ACCEPT", "tcp", "*", "2001:db8::/32"), ("", "all", "br-lan", "::/0"), ("ACCEPT", "all", "*", "fe80::1"),
+        ("", "tcp", "*", "::/0"), ("zone_wan_dest_REJECT", "all", "*", "::/0")]
+    assert rules[0].conditions == ["tcp", "dpt:22"] and rules[2].destination == "!2001:db8:0:1:2:3:4:5"
+    assert [rule.matches_all("eth1") for rule in rules] == [False] * 4 + [True]
+    assert jump_lines(FORWARD, "zone_wan_forward", rules, "eth1") == ["-I zone_wan_forward 5 -j MINIUPNPD"]
+    for length in range(len(FORWARD_ZONE_6)):
+        assert len(parse_listing(FORWARD_ZONE_6[:length])) <= 5

@@ -6,10 +6,11 @@ import struct
 from helpers import Output, nft_messages, raised, values
 from miniigd import log
 from miniigd.errors import FirewallError
-from miniigd.firewall import nft_fw4, nft_table
+from miniigd.firewall import nft_fw4, nft_pinholes, nft_table
 from miniigd.firewall.nft import NftFirewall
 from miniigd.mapping import PortMapping
 from miniigd.netlink import Message
+from miniigd.pinhole import Pinhole
 
 ERROR, BEGIN, END = 2, 0x10, 0x11
 NEWTABLE, DELTABLE = 0xA00, 0xA02
@@ -31,7 +32,7 @@ class _Wan:
 class _Kernel:
     """Stands in for the channel: takes what is sent, answers as the kernel does; `failures` are met one by one."""
 
-    def __init__(self, names=(b"fw4\0", b"upnp_prerouting\0", b"upnp_open\0", b"upnp_open_from\0")):
+    def __init__(self, names=(b"fw4\0", b"upnp_prerouting\0", b"upnp_open\0", b"upnp_open_from\0", b"upnp_open6\0")):
         self.names = names
         self.sent = []  # decoded, one list for each transaction
         self.failures = []  # an errno for each transaction to come, 0: it is taken
@@ -43,6 +44,8 @@ class _Kernel:
         failure = self.failures.pop(0) if self.failures else 0
         answers = []
         for kind, flags, sequence, _, attributes in found:
+            if kind == GETSETELEM and not failure:
+                answers.append(_elements([(b"", 5, 300)]))
             if kind in NAME and attributes[NAME[kind]] not in self.names:
                 failure = errno.ENOENT
             if kind == NEWRULE and flags & ECHO and not failure:
@@ -124,7 +127,7 @@ def _mapping(port=8000, protocol="TCP", remote_host="", client="192.168.1.2", in
 
 def test_firewall4_s_table_is_used_where_it_is():
     firewall, kernel = _opened()
-    assert [sent[0][0] for sent in kernel.sent] == [GETCHAIN, GETSET, GETSET, BEGIN]
+    assert [sent[0][0] for sent in kernel.sent] == [GETCHAIN, GETSET, GETSET, GETSET, BEGIN]
     # what may be left of a time without firewall4 goes
     assert [(one[0], one[4].get(1)) for one in kernel.sent[-1]][1:-1] == [
         (NEWTABLE, b"miniigd\0"), (DELTABLE, b"miniigd\0"), (NEWTABLE, b"miniigd_hairpin\0"),
@@ -149,7 +152,8 @@ def test_a_table_of_our_own_where_there_is_no_firewall4():
 
 
 def test_without_our_snippets_the_remedy_is_named():
-    for names in ((b"fw4\0",), (b"fw4\0", b"upnp_open\0", b"upnp_open_from\0"), (b"fw4\0", b"upnp_prerouting\0")):
+    for names in ((b"fw4\0",), (b"fw4\0", b"upnp_open\0", b"upnp_open_from\0"), (b"fw4\0", b"upnp_prerouting\0"),
+                  _Kernel().names[:-1]):
         firewall = NftFirewall(_Kernel(names))
         error = raised(FirewallError, firewall.open, _Wan())
         assert "fw4 reload" in error.args[0]
@@ -280,7 +284,7 @@ def test_sync_is_one_batch_with_a_flush_in_front():
     firewall, kernel = _opened()
     mappings = [_mapping(8000), _mapping(8001, "UDP"), _mapping(8002, remote_host="11.0.0.1")]
     firewall.sync(mappings, 100)
-    assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM] + [NEWRULE, NEWSETELEM] * 3 + [END]
+    assert kernel.kinds() == [BEGIN, DELRULE] + [DELSETELEM] * 7 + [NEWRULE, NEWSETELEM] * 3 + [END]
     assert [mapping.handle for mapping in mappings] == [struct.pack(">Q", handle) for handle in (42, 43, 44)]
     assert [_timeout(one) for one in kernel.sent[-1] if one[0] == NEWSETELEM] == [62000] * 3
 
@@ -288,7 +292,7 @@ def test_sync_is_one_batch_with_a_flush_in_front():
 def test_sync_gives_a_lease_that_has_just_ended_a_second():
     firewall, kernel = _opened()
     firewall.sync([_mapping()], 1000)
-    assert _timeout(kernel.sent[-1][5]) == 3000
+    assert _timeout(kernel.sent[-1][-2]) == 3000
 
 
 def test_sync_of_many_goes_in_pieces_with_one_flush():
@@ -319,7 +323,7 @@ def test_after_a_sync_the_wan_s_new_index_is_used():
 def test_close_empties_chain_and_sets():
     firewall, kernel = _opened()
     firewall.close()
-    assert kernel.kinds() == [BEGIN, DELRULE, DELSETELEM, DELSETELEM, END]
+    assert kernel.kinds() == [BEGIN, DELRULE] + [DELSETELEM] * 7 + [END]
     assert 3 not in kernel.sent[-1][1][4]
 
 
@@ -348,7 +352,7 @@ def _held(names=None):
         firewall.sync(mappings, 100)
     layout = nft_fw4 if names is None else nft_table
     kernel.rules = [struct.unpack(">Q", mapping.handle)[0] for mapping in mappings] if names is None else [1, 2]
-    kernel.elements = {name: [] for name in layout.SETS}
+    kernel.elements = {name: [] for name in layout.SETS + nft_pinholes.SETS + (nft_pinholes.WAN_SET,)}
     for number, mapping in enumerate(mappings):
         key, name = layout.key_of(mapping)
         kernel.elements[name].append([(key, number + 1, 1000 * (number + 1))])  # a datagram each
@@ -365,8 +369,8 @@ def test_what_is_as_we_left_it_is_intact():
 def test_what_somebody_else_changed_is_not():
     for names in (None, ()):
         for harm in (lambda kernel: kernel.rules.pop(), lambda kernel: kernel.rules.append(99),
-                     lambda kernel: kernel.elements[sorted(kernel.elements)[0]].pop(),
-                     lambda kernel: kernel.elements[sorted(kernel.elements)[1]].pop(),
+                     lambda kernel: [some.pop() for some in kernel.elements.values() if len(some) == 1],
+                     lambda kernel: [some.pop() for some in kernel.elements.values() if len(some) == 2],
                      lambda kernel: kernel.failures.extend([errno.ENOENT] * 2)):
             firewall, kernel, mappings = _held(names)
             harm(kernel)
@@ -430,3 +434,70 @@ def test_a_firewall4_that_is_being_restarted_is_waited_for():
     firewall.open(_Wan())
     firewall.add(_mapping(), None, 60)
     assert kernel.sent[-1][1][4][1] == b"fw4\0"
+
+
+def _pinhole(port=8000, remote_host="", remote_port=0, expires=160):
+    return Pinhole(7, remote_host, remote_port, "TCP", "2001:db8::2", port, 60, expires)
+
+
+def test_a_pinhole_is_opened_and_closed_in_one_batch():
+    firewall, kernel = _opened()
+    pinhole = _pinhole()
+    assert firewall.pinhole_refusal == ""
+    firewall.add_pinhole(pinhole, 60, False)
+    assert kernel.kinds() == [BEGIN, NEWSETELEM, NEWSETELEM, END]
+    assert [one[4].get(2) for one in kernel.sent[-1]][1:3] == [b"upnp_wan6\0", b"upnp_open6\0"]
+    assert _key(kernel.sent[-1][1]) == struct.pack("@I", 4) and _timeout(kernel.sent[-1][2]) == 62000
+    firewall.remove_pinholes([pinhole])
+    assert kernel.kinds() == [BEGIN, DELSETELEM, END]
+    kernel.failures = [errno.ENOENT]
+    assert raised(FirewallError, firewall.remove_pinholes, [pinhole]).is_absence
+    kernel.sent = []
+    firewall.remove_pinholes([_pinhole(2000 + index) for index in range(100)])
+    assert [len(sent) for sent in kernel.sent] == [66, 38]
+
+
+def test_a_renewal_keeps_what_was_counted():
+    firewall, kernel = _opened()
+    pinhole = _pinhole()
+    firewall.add_pinhole(pinhole, 60, False)
+    assert firewall.pinhole_counters([pinhole, pinhole]) == [(5, 300)] * 2
+    firewall.add_pinhole(pinhole, 90, True)
+    assert kernel.kinds() == [BEGIN, NEWSETELEM, DELSETELEM, NEWSETELEM, END]
+    assert firewall.pinhole_counters([pinhole]) == [(10, 600)]
+    kernel.failures = [0, errno.ENOENT]
+    assert raised(FirewallError, firewall.add_pinhole, pinhole, 90, True).is_absence
+    assert pinhole.counted == (5, 300)
+
+
+def test_a_sync_holds_the_pinholes_too():
+    firewall, kernel = _opened()
+    firewall.sync([_mapping()], 100, [_pinhole(), _pinhole(8001, "2001:db8:9::1", expires=90), _pinhole(8002, "", 77)])
+    flushed = [one[4][2] for one in kernel.sent[-2] if one[0] == DELSETELEM]
+    assert set(nft_pinholes.SETS + (nft_pinholes.WAN_SET,)) <= set(flushed)
+    assert [(one[4][2], _timeout(one)) for one in [one for one in kernel.sent[-1] if one[0] == NEWSETELEM][1::2]] == [
+        (b"upnp_open6\0", 62000), (b"upnp_open6_from\0", 3000), (b"upnp_open6_port\0", 62000)]
+
+
+def test_pinholes_that_somebody_took_away_are_missed():
+    pinholes = [_pinhole(), _pinhole(8001, "2001:db8:9::1")]
+    for harm in (None, lambda elements: elements[b"upnp_open6\0"].pop(),
+                 lambda elements: elements[b"upnp_wan6\0"].pop(),
+                 lambda elements: elements[b"upnp_open6_port\0"].append([(b"x", 0, 0)])):
+        firewall, kernel, mappings = _held()
+        assert firewall.is_intact(mappings) and not firewall.is_intact(mappings, pinholes)
+        for pinhole in pinholes:
+            key, name = nft_pinholes.key_of(pinhole)
+            kernel.elements[name].append([(key, 0, 0)])
+        kernel.elements[b"upnp_wan6\0"].append([(b"", 0, 0)])
+        if harm is not None:
+            harm(kernel.elements)
+        assert firewall.is_intact(mappings, pinholes) == (harm is None)
+        assert not firewall.is_intact(mappings)
+
+
+def test_without_firewall4_there_are_no_pinholes():
+    firewall, kernel = _opened(())
+    assert "firewall4" in firewall.pinhole_refusal
+    firewall.sync([], 100, [_pinhole()])
+    assert b"upnp_open6\0" not in [one[4].get(2) for sent in kernel.sent for one in sent if one[0] == NEWSETELEM]

@@ -151,7 +151,8 @@ def test_what_must_be_there_is_asked_for():
         one = nft_messages(message.data)[0]
         found.append((one[0], one[4]))
     assert found == [(0xA04, {1: b"fw4\0", 3: b"upnp_prerouting\0"}), (0xA0A, {1: b"fw4\0", 2: b"upnp_open\0"}),
-                     (0xA0A, {1: b"fw4\0", 2: b"upnp_open_from\0"})]
+                     (0xA0A, {1: b"fw4\0", 2: b"upnp_open_from\0"}),
+                     (0xA0A, {1: b"fw4\0", 2: b"upnp_open6\0"})]
     message = Message()
     nft_fw4.ask_table(message, b"fw4\0")
     assert nft_messages(message.data)[0][4] == {1: b"fw4\0"}

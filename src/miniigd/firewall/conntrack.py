@@ -9,6 +9,12 @@ sends another port outside. A TCP host there resets such a connection, and so bo
     flows = Flows(channel)   # net.NetlinkChannel(PROTOCOL)
     flows.end(mappings)      # never raises
     flows.begin(mapping)     # its port is open again: what `end` left in the way goes
+    flows.end_pinholes(pinholes)
+    flows.begin_pinhole(pinhole)
+
+Nothing is translated for IPv6, and most kernels could not. There the entry in the deleted one's place has answers come
+from the address ::, from which nothing is ever forwarded: what the host sends still goes out, and what the other side
+sends is a stranger's. So the other end learns by the firewall's rejection, and the host when nobody answers.
 """
 
 import errno
@@ -17,6 +23,7 @@ import struct
 from .. import log
 from ..compat import const, ip4_bytes, ip4_text
 from ..errors import FirewallError
+from ..ip6 import ip6_bytes, ip6_text
 from ..netlink import CREATE, DONE, DUMP, ERROR, REQUEST, Message, attributes, messages
 from .nft_messages import IPPROTO
 
@@ -27,7 +34,7 @@ _TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _PROTOINFO, _NAT_SRC, _TIMEOUT, _ID, _FILTER
     const(1), const(2), const(3), const(4), const(6), const(7), const(12), const(25))
 _FILTER_ORIGINAL_FLAGS, _FILTER_REPLY_FLAGS = const(1), const(2)
 _TUPLE_IP, _TUPLE_PROTO = const(1), const(2)
-_IP_SRC, _IP_DST = const(1), const(2)
+_IP_SRC, _IP_DST, _IP6_SRC, _IP6_DST = const(1), const(2), const(3), const(4)
 _PROTO_NUM, _SRC_PORT, _DST_PORT = const(1), const(2), const(3)
 _PROTOINFO_TCP = const(1)
 _TCP_STATE, _TCP_FLAGS_ORIGINAL, _TCP_FLAGS_REPLY = const(1), const(4), const(5)
@@ -37,11 +44,12 @@ _ESTABLISHED = b"\x03"
 _LIBERAL = b"\x08\x08"  # IP_CT_TCP_FLAG_BE_LIBERAL: nobody knows the connection's windows any more
 # Seconds. A TCP host that keeps its connections alive asks after two hours at the latest, and learns then.
 _ENDED_SECONDS = {b"\x06": 7500, b"\x11": 60}
-_SIZES = [4, 4, 1, 2, 2] * 2  # of the parts of two tuples
+_SIZES = {4: [4, 4, 1, 2, 2] * 2, 16: [16, 16, 1, 2, 2] * 2}  # of an address -> of the parts of two tuples
 _BY_SOURCE = const(0x1 | 0x8 | 0x10)  # address, protocol and port of the tuple's source
 _MOST_ENDED = const(256)  # remembered; of those beyond, a host cannot come back under its old port for a while
 _LAST = const(2)  # sequence number of the message whose acknowledgement ends a transaction
-_AF_INET = const(2)
+_FAMILIES = {4: 2, 16: 10}  # length of an address -> AF_INET, AF_INET6
+_NOBODY = bytes(16)
 _ENOENT = const(2)  # a connection that ended by itself meanwhile is as good
 
 
@@ -59,7 +67,7 @@ class Flows:
         for mapping in mappings:
             wanted[struct.pack(">H", mapping.external_port) + _inner(mapping)] = mapping
         found = []
-        question = _question(mappings[0], _TUPLE_REPLY) if len(mappings) == 1 else _question(None, 0)
+        question = _question(mappings[0] if len(mappings) == 1 else None, _TUPLE_REPLY, 4)
         if self._ask(question, lambda datagram: _collect(datagram, wanted, found), mappings[0]) and found:
             for one in found:
                 if len(self._ended) < _MOST_ENDED:
@@ -72,9 +80,26 @@ class Flows:
         if inner in self._ended:
             self._ended.remove(inner)
             found = []
-            if self._ask(_question(mapping, _TUPLE_ORIG), lambda datagram: _collect_outward(datagram, inner, found),
-                         mapping) and found:
+            if self._ask(_question(mapping, _TUPLE_ORIG, len(inner) - 3),
+                         lambda datagram: _collect_outward(datagram, inner, found), mapping) and found:
                 self._ask(_deletions(found), lambda datagram: None, mapping)
+
+    def end_pinholes(self, pinholes):
+        """End the connections that came in through `pinholes` (Pinhole)."""
+        wanted = {}
+        for pinhole in pinholes:
+            wanted.setdefault(_inner(pinhole), []).append(pinhole)
+        found = []
+        question = _question(pinholes[0] if len(pinholes) == 1 else None, _TUPLE_REPLY, 16)
+        if self._ask(question, lambda datagram: _collect_pinholes(datagram, wanted, found), pinholes[0]) and found:
+            for one in found:
+                if len(self._ended) < _MOST_ENDED:
+                    self._ended.add(one[1] + one[4] + one[5])
+            self._ask(_pinhole_endings(found), lambda datagram: None, pinholes[0])
+
+    def begin_pinhole(self, pinhole):
+        """`pinhole` is open: see `begin`."""
+        self.begin(pinhole)
 
     def _ask(self, question, take, mapping):
         """Send the question and take(datagram) its answers; return False when the kernel does not do it."""
@@ -92,25 +117,32 @@ class Flows:
             return False
 
 
+def _address(mapping):
+    """Return the bytes of the internal client of a PortMapping or Pinhole."""
+    client = mapping.internal_client
+    return ip6_bytes(client) if ":" in client else ip4_bytes(client)
+
+
 def _inner(mapping):
     """Return the inner end of connections through `mapping`, as in a tuple: protocol, address, port."""
-    return struct.pack(">B4sH", IPPROTO[mapping.protocol], ip4_bytes(mapping.internal_client), mapping.internal_port)
+    return bytes([IPPROTO[mapping.protocol]]) + _address(mapping) + struct.pack(">H", mapping.internal_port)
 
 
-def _begin(message, kind, flags, sequence):
+def _begin(message, kind, flags, sequence, size):
+    """Begin a message about connections between addresses of `size` bytes."""
     message.begin(kind, REQUEST | flags, sequence)
-    message.add(struct.pack(">BBH", _AF_INET, 0, 0))
+    message.add(struct.pack(">BBH", _FAMILIES[size], 0, 0))
 
 
-def _question(mapping, direction):
+def _question(mapping, direction, size):
     """Return the message that asks for connections: all, or those of which a tuple's source is `mapping`'s inner end.
 
     Kernels before 5.8 do not know the filter and name all of them too.
     """
     message = Message()
-    _begin(message, _GET, DUMP, _LAST)
+    _begin(message, _GET, DUMP, _LAST, size)
     if mapping is not None:
-        _add_tuple(message, direction, bytes([IPPROTO[mapping.protocol]]), ip4_bytes(mapping.internal_client),
+        _add_tuple(message, direction, bytes([IPPROTO[mapping.protocol]]), _address(mapping),
                    struct.pack(">H", mapping.internal_port))
         chosen = message.nest(_FILTER)
         message.attribute(_FILTER_REPLY_FLAGS if direction == _TUPLE_REPLY else _FILTER_ORIGINAL_FLAGS,
@@ -135,7 +167,7 @@ def _is_end(datagram):
 
 def _collect(datagram, wanted, found):
     """Append the connections in `datagram` that came through one of the mappings `wanted`: see `_connections`."""
-    for identity, original, reply in _connections(datagram):
+    for identity, original, reply in _connections(datagram, 4):
         remote, router, protocol, remote_port, port = original
         host, _, _, host_port, _ = reply
         mapping = wanted.get(port + protocol + host + host_port)
@@ -143,16 +175,27 @@ def _collect(datagram, wanted, found):
             found.append((identity, protocol, remote, remote_port, router, port, host, host_port))
 
 
+def _collect_pinholes(datagram, wanted, found):
+    """Append the connections in `datagram` that came to an inner end of `wanted`: (id, the values of their tuples)."""
+    for identity, original, _ in _connections(datagram, 16):
+        remote, host, protocol, remote_port, host_port = original
+        for pinhole in wanted.get(protocol + host + host_port, ()):
+            if pinhole.remote_host in ("", ip6_text(remote)) and (
+                    pinhole.remote_port in (0, remote_port[0] << 8 | remote_port[1])):
+                found.append((identity, protocol, remote, remote_port, host, host_port))
+                break
+
+
 def _collect_outward(datagram, inner, found):
     """Append the connections in `datagram` that the host and port `inner` began: (id, the values of its tuple)."""
-    for identity, original, _ in _connections(datagram):
+    for identity, original, _ in _connections(datagram, len(inner) - 3):
         host, remote, protocol, host_port, remote_port = original
         if protocol + host + host_port == inner:
             found.append((identity, protocol, host, host_port, remote, remote_port))
 
 
-def _connections(datagram):
-    """Yield (id, original tuple, reply tuple) of each connection in `datagram`: see `_tuple`."""
+def _connections(datagram, size):
+    """Yield (id, original tuple, reply tuple) of each connection in `datagram` between addresses of `size` bytes."""
     for kind, _, start, end in messages(datagram):
         if kind != _NEW:
             continue
@@ -166,7 +209,7 @@ def _connections(datagram):
                 identity = bytes(datagram[begin:stop])
         if original is not None and reply is not None:
             original, reply = _tuple(datagram, original), _tuple(datagram, reply)
-            if [len(part) for part in original + reply] == _SIZES:  # ICMP has no ports, IPv6 longer addresses
+            if [len(part) for part in original + reply] == _SIZES[size]:  # ICMP has no ports
                 yield identity, original, reply
 
 
@@ -176,8 +219,9 @@ def _tuple(datagram, place):
     for outer, begin, stop in attributes(datagram, place[0], place[1]):
         for inner, first, last in attributes(datagram, begin, stop):
             values[(outer, inner)] = bytes(datagram[first:last])
+    source = _IP_SRC if (_TUPLE_IP, _IP_SRC) in values else _IP6_SRC
     return [values.get(key, b"") for key in (
-        (_TUPLE_IP, _IP_SRC), (_TUPLE_IP, _IP_DST), (_TUPLE_PROTO, _PROTO_NUM), (_TUPLE_PROTO, _SRC_PORT),
+        (_TUPLE_IP, source), (_TUPLE_IP, source + 1), (_TUPLE_PROTO, _PROTO_NUM), (_TUPLE_PROTO, _SRC_PORT),
         (_TUPLE_PROTO, _DST_PORT))]
 
 
@@ -185,9 +229,9 @@ def _add_tuple(message, kind, protocol, source, source_port, destination=None, d
     """Append a tuple, each part as bytes; without a destination it is the filter's."""
     outer = message.nest(kind)
     addresses = message.nest(_TUPLE_IP)
-    message.attribute(_IP_SRC, source)
+    message.attribute(_IP_SRC if len(source) == 4 else _IP6_SRC, source)
     if destination is not None:
-        message.attribute(_IP_DST, destination)
+        message.attribute(_IP_DST if len(source) == 4 else _IP6_DST, destination)
     message.unnest(addresses)
     ports = message.nest(_TUPLE_PROTO)
     message.attribute(_PROTO_NUM, protocol)
@@ -199,7 +243,7 @@ def _add_tuple(message, kind, protocol, source, source_port, destination=None, d
 
 
 def _add_deletion(message, identity, protocol, source, source_port, destination, destination_port):
-    _begin(message, _DELETE, 0, 0)
+    _begin(message, _DELETE, 0, 0, len(source))
     _add_tuple(message, _TUPLE_ORIG, protocol, source, source_port, destination, destination_port)
     if identity:
         message.attribute(_ID, identity)
@@ -220,17 +264,34 @@ def _endings(found):
     message = Message()
     for identity, protocol, remote, remote_port, router, port, host, host_port in found:
         _add_deletion(message, identity, protocol, remote, remote_port, router, port)
-        _begin(message, _NEW, CREATE, 0)
-        _add_tuple(message, _TUPLE_ORIG, protocol, host, host_port, remote, remote_port)
-        _add_tuple(message, _TUPLE_REPLY, protocol, remote, remote_port, host, host_port)
+        _begin_entry(message, protocol, (host, host_port, remote, remote_port), remote)
         _add_source(message, router, port)
-        message.attribute(_STATUS, struct.pack(">I", _REPLIED))
-        message.attribute(_TIMEOUT, struct.pack(">I", _ENDED_SECONDS[protocol]))
-        if protocol == b"\x06":
-            _add_state(message)
         message.end()
     message.acknowledge(_LAST)
     return message.data
+
+
+def _pinhole_endings(found):
+    """Return the same for connections of pinholes: each is deleted, and nobody answers what its host still sends."""
+    message = Message()
+    for identity, protocol, remote, remote_port, host, host_port in found:
+        _add_deletion(message, identity, protocol, remote, remote_port, host, host_port)
+        _begin_entry(message, protocol, (host, host_port, remote, remote_port), _NOBODY)
+        message.end()
+    message.acknowledge(_LAST)
+    return message.data
+
+
+def _begin_entry(message, protocol, ends, answerer):
+    """Begin the message that makes an entry for what goes between `ends`, which `answerer` answers to (an address)."""
+    host, host_port, remote, remote_port = ends
+    _begin(message, _NEW, CREATE, 0, len(host))
+    _add_tuple(message, _TUPLE_ORIG, protocol, host, host_port, remote, remote_port)
+    _add_tuple(message, _TUPLE_REPLY, protocol, answerer, remote_port, host, host_port)
+    message.attribute(_STATUS, struct.pack(">I", _REPLIED))
+    message.attribute(_TIMEOUT, struct.pack(">I", _ENDED_SECONDS[protocol]))
+    if protocol == b"\x06":
+        _add_state(message)
 
 
 def _add_source(message, router, port):

@@ -60,7 +60,7 @@ class Rule:
     def matches_all(self, device):
         """True when no packet that comes from or goes to `device` passes by."""
         return (self.protocol in ("all", "0") and self.device_in in ("*", device) and self.device_out in ("*", device)
-                and self.source == self.destination == "0.0.0.0/0" and not self.conditions)
+                and self.source == self.destination and self.source in ("0.0.0.0/0", "::/0") and not self.conditions)
 
 
 def parse_listing(text):
@@ -69,15 +69,27 @@ def parse_listing(text):
     for line in text.split("\n"):
         words = line.split()
         # num pkts bytes [target] protocol options in out source destination conditions
-        if len(words) < 9 or not words[0].isdigit():
+        if len(words) < 8 or not words[0].isdigit():
             continue
         words = words[3:]
+        _add_options(words)
+        if len(words) < 2:
+            continue
         if words[1] in ("--", "-f", "!f"):  # the options: there is no target
             words.insert(0, "")
         if len(words) >= 7:
             target, protocol, _, device_in, device_out, source, destination = words[:7]
             rules.append(Rule(target, protocol, device_in, device_out, source, destination, _conditions(words[7:])))
     return rules
+
+
+def _add_options(words):
+    """Put in the column of options, which ip6tables leaves blank, in front of the devices and the addresses."""
+    for index in range(3, min(len(words), 6)):
+        if "::" in words[index] or words[index].count(":") > 2:  # the first IPv6 address
+            if words[index - 3] not in ("--", "-f", "!f"):
+                words.insert(index - 2, "--")
+            return
 
 
 def _conditions(words):

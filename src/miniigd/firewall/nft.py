@@ -14,7 +14,8 @@ from ..compat import const, ip4_bytes
 from ..errors import FirewallError
 from ..mapping import MAX_MAPPINGS, PortMapping
 from ..netlink import DONE, ERROR, Message, error_of, messages
-from . import nft_fw4, nft_hairpin, nft_messages, nft_table
+from ..pinhole import MAX_PINHOLES
+from . import nft_fw4, nft_hairpin, nft_messages, nft_pinholes, nft_table
 from .nft_messages import begin_batch, end_batch
 
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
@@ -31,6 +32,7 @@ class NftFirewall:
     name = "nftables"
     is_polled = False
     most_mappings = MAX_MAPPINGS
+    most_pinholes = MAX_PINHOLES
 
     def __init__(self, channel, lans=None):
         self._channel = channel
@@ -97,6 +99,49 @@ class NftFirewall:
         if self._layout is None:
             raise FirewallError("nftables: there is no place for mappings yet", errno.ENODEV)
 
+    @property
+    def pinhole_refusal(self):
+        """See miniigd.firewall."""
+        if self._layout is not nft_table:
+            return ""
+        return "the firewall has no place for IPv6 pinholes: they need firewall4, or ip6tables"
+
+    def add_pinhole(self, pinhole, seconds, is_renewed):
+        """See miniigd.firewall."""
+        self._check_open()
+        counted = self.pinhole_counters([pinhole])[0] if is_renewed else (0, 0)
+        batch = _begin()
+        nft_pinholes.add(batch, pinhole, seconds + _GRACE, self._wan, is_renewed)
+        self._transact(_finish(batch), True)
+        pinhole.counted = counted
+
+    def remove_pinholes(self, pinholes):
+        """See miniigd.firewall."""
+        self._check_open()
+        self._do_pinholes(pinholes, nft_pinholes.delete)
+
+    def _do_pinholes(self, pinholes, append):
+        for start in range(0, len(pinholes), nft_pinholes.BATCH):
+            batch = _begin()
+            for pinhole in pinholes[start:start + nft_pinholes.BATCH]:
+                append(batch, pinhole)
+            self._commit(batch)
+
+    def pinhole_counters(self, pinholes):
+        """See miniigd.firewall."""
+        self._check_open()
+        found = []
+        for pinhole in pinholes:
+            message = Message()
+            nft_pinholes.ask(message, pinhole)
+            message.acknowledge(_LAST)
+            counts = (0, 0)
+            for datagram in self._channel.transact(message.data, _is_answered, True):
+                for _, counts in nft_messages.elements(datagram):
+                    pass
+            found.append((counts[0] + pinhole.counted[0], counts[1] + pinhole.counted[1]))
+        return found
+
     def add(self, mapping, replaced, seconds, before=None):
         """See miniigd.firewall."""
         self._check_open()
@@ -153,12 +198,14 @@ class NftFirewall:
             template = self._templates[(is_to_open, protocol)] = _Template(_finish(batch), model)
         return template
 
-    def sync(self, mappings, now):
+    def sync(self, mappings, now, pinholes=()):
         """See miniigd.firewall."""
         self._check_open()
         self._templates = {}  # the WAN's index is in them
         batch = _begin()
         self._layout.flush(batch, self._wan)
+        if self._layout is nft_fw4:
+            nft_pinholes.flush(batch)
         if self._lans is not None:
             nft_hairpin.flush(batch, self._wan.address, self._subnets())
         pending = []
@@ -169,24 +216,25 @@ class NftFirewall:
                 self._commit_all(batch, pending)
                 batch, pending = _begin(), []
         self._commit_all(batch, pending)
+        if self._layout is nft_fw4:
+            self._do_pinholes(pinholes, lambda batch, pinhole: nft_pinholes.add(
+                batch, pinhole, max(1, pinhole.expires - now) + _GRACE, self._wan, False))
 
-    def is_intact(self, mappings):
+    def is_intact(self, mappings, pinholes=()):
         """See miniigd.firewall: the chain's rules, and the number of elements, are what they should be."""
         layout = self._layout
         if layout is None or layout is nft_table and self._has_table():
             return False  # firewall4 was away when we looked for a place
-        handles, counts = [], []
+        handles = []
         sets = [(layout.TABLE, name) for name in layout.SETS]
         if self._lans is not None:
             sets.append((nft_hairpin.TABLE, nft_table.MAP))
         try:
             self._dump(nft_messages.ask_rules, layout.TABLE, layout.CHAIN,
                        lambda datagram: handles.extend(nft_messages.handles(datagram)))
-            for table, name in sets:
-                keys = []
-                self._dump(nft_messages.ask_elements, table, name,
-                           lambda datagram: keys.extend([1 for _ in nft_messages.elements(datagram)]))
-                counts.append(len(keys))
+            counts = [self._count(table, name) for table, name in sets]
+            if layout is nft_fw4 and not self._are_pinholes_intact(pinholes):
+                return False
         except FirewallError as error:
             if not error.is_absence:
                 raise
@@ -194,6 +242,20 @@ class NftFirewall:
         narrow = len([1 for mapping in mappings if mapping.remote_host])
         wide = len(mappings) - narrow
         return counts == [wide, narrow, wide][:len(counts)] and layout.are_rules_intact(handles, mappings)
+
+    def _count(self, table, name):
+        """Return how many elements a set has."""
+        keys = []
+        self._dump(nft_messages.ask_elements, table, name,
+                   lambda datagram: keys.extend([1 for _ in nft_messages.elements(datagram)]))
+        return len(keys)
+
+    def _are_pinholes_intact(self, pinholes):
+        names = [nft_pinholes.key_of(pinhole)[1] for pinhole in pinholes]
+        for name in nft_pinholes.SETS:
+            if self._count(nft_pinholes.TABLE, name) != names.count(name):
+                return False
+        return not pinholes or self._count(nft_pinholes.TABLE, nft_pinholes.WAN_SET) == 1
 
     def counters(self, mappings):
         """See miniigd.firewall."""
@@ -225,6 +287,8 @@ class NftFirewall:
         if self._layout is not None:
             batch = _begin()
             self._layout.close(batch, self._wan)
+            if self._layout is nft_fw4:
+                nft_pinholes.flush(batch)
             if self._lans is not None:
                 nft_hairpin.close(batch)
             self._commit(batch)

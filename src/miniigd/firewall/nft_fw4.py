@@ -19,11 +19,12 @@ TABLE = b"fw4\0"
 CHAIN = b"upnp_prerouting\0"
 SET = b"upnp_open\0"
 SET_FROM = b"upnp_open_from\0"
+SET_PINHOLES = b"upnp_open6\0"  # of the same snippet: what was loaded from an older one has to be loaded anew
 
 
 def probes():
     """Return the (name, function that appends the question for it) of what must be there."""
-    return ((CHAIN, _ask_chain), (SET, _ask_set), (SET_FROM, _ask_set))
+    return ((CHAIN, _ask_chain), (SET, _ask_set), (SET_FROM, _ask_set), (SET_PINHOLES, _ask_set))
 
 
 def ask_table(batch, name):
