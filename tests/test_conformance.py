@@ -26,8 +26,10 @@ def codes(text):
 
 
 def refusals(action, version):
-    """The codes that the rows of REFUSALS for an action have in a version; 401 is "there is no such action"."""
+    """The codes that the rows of REFUSALS and PINHOLE_REFUSALS for an action have in a version; 401 is "there is no such action"."""
     found = {row[1 + version] for row in test_control.REFUSALS if row[0].decode() == action}
+    if version == 2:
+        found |= {row[2] for row in test_control.PINHOLE_REFUSALS if row[0].decode() == action}
     return found - {401}
 
 

@@ -38,7 +38,7 @@ class Administration:
             if name == "close":
                 return self._close(words, now)
             if name == "close-all":
-                text = "closed %s" % _mappings(self._gateway.close_all(now, "by the administrator"))
+                text = "closed %s" % _closed(self._gateway.close_all(now, "by the administrator"))
                 log.info("%s by the administrator" % text)
                 return _answer(0, text)
             if name == "pause":
@@ -53,14 +53,17 @@ class Administration:
         gateway = self._gateway
         pause = self._pause
         state = status.State(gateway, now, self._subscribers(), pause.remaining(now) if pause.is_on else None)
-        counters = self._counters(state.mappings)
-        return _after_status(status.json(state, counters) if options else status.text(state, counters))
+        firewall = self._gateway.firewall
+        counters = self._counters(state.mappings, firewall.counters)
+        pinhole_counters = self._counters(state.pinholes, firewall.pinhole_counters)
+        form = status.json if options else status.text
+        return _after_status(form(state, counters, pinhole_counters))
 
-    def _counters(self, mappings):
+    def _counters(self, mappings, ask):
         """Return (packets, bytes) of each, or None: of all where the firewall does not say it."""
         opened = [mapping for mapping in mappings if mapping.enabled]
         try:
-            found = iter(self._gateway.firewall.counters(opened) if opened else ())
+            found = iter(ask(opened) if opened else ())
         except FirewallError as error:
             log.warning("packets are not counted: %s" % error.text)
             return [None] * len(mappings)
@@ -81,15 +84,15 @@ class Administration:
         end = "for %d minutes" % (seconds // 60) if seconds else "until 'miniigd resume'"
         log.info("paused by the administrator %s" % end)
         try:
-            count = self._gateway.pause(now)
-            log.info("closed %s" % _mappings(count))
+            closed = _closed(self._gateway.pause(now))
+            log.info("closed %s" % closed)
         except UPnPError as refusal:
             self._project()
             return _answer(1, "paused %s, but the firewall did not close what is open yet, it is asked again: %s" % (
                 end, refusal.reason))
         if not is_kept:
             return _answer(1, "paused %s, but not beyond a restart: the file cannot be written" % end)
-        return _answer(0, "paused %s, closed %s" % (end, _mappings(count)))
+        return _answer(0, "paused %s, closed %s" % (end, closed))
 
     def _resume(self):
         was_on = self._pause.is_on
@@ -111,6 +114,14 @@ class Administration:
 
 def _mappings(count):
     return "1 mapping" if count == 1 else "%d mappings" % count
+
+
+def _closed(counts):
+    mappings, pinholes = counts
+    text = _mappings(mappings)
+    if pinholes:
+        text += ", 1 pinhole" if pinholes == 1 else ", %d pinholes" % pinholes
+    return text
 
 
 def _answer(code, text):

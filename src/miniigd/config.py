@@ -47,11 +47,13 @@ OPTIONS = (
     ("is_igdv1_only", ("igdv1",), _FLAG, 0),
     ("external_ip", ("external_ip",), _TEXT, "", "address"),
     ("allows_private_address", ("ext_allow_private_ipv4",), _FLAG, 0),
+    ("is_ipv6_disabled", ("ipv6_disable",), _FLAG, 0),
     ("is_hairpin", ("hairpin",), _FLAG, 0),
     ("port", ("port", "http_port"), _NUMBER, 5000, 1, 65535),
     ("notify_interval", ("notify_interval",), _NUMBER, 900, 60, 86400),
     ("max_lease_duration", ("max_lease_duration",), _NUMBER, 604800, 120, 31536000),
     ("lease_path", ("upnp_lease_file", "lease_file"), _TEXT, "/var/run/miniupnpd.leases", "path"),
+    ("lease_path6", ("upnp_lease_file6", "lease_file6"), _TEXT, "/var/run/miniupnpd.leases6", "path"),
     ("firewall_option", ("firewall",), _WORD, "auto", _FIREWALLS, _FIREWALLS),
     ("uuid", ("uuid",), _TEXT, "", "uuid"),
     ("friendly_name", ("friendly_name", "upnp_igd_friendly_name"), _TEXT, "miniigd", "label"),
@@ -79,10 +81,10 @@ OPTIONS = (
     ("check_acl", ("check_acl",), _FLAG, 1),
     ("check_acl", ("ignore_acl",), _WORD, 1, ("0", "1"), (1, 0)),
 )
-# Known, and of no use to this daemon: there are no IPv6 pinholes, idle rules end with their lease, and LuCI leaves the
-# STUN server's name there when STUN is switched off.
-_UNUSED = ("ipv6_disable", "upnp_lease_file6", "lease_file6", "clean_ruleset_threshold", "clean_ruleset_interval",
-           "stun_host", "stun_port", "force_forwarding", "interface", "custom_acl_before")
+# Known, and of no use to this daemon: idle rules end with their lease, and LuCI leaves the STUN server's name there when
+# STUN is switched off.
+_UNUSED = ("clean_ruleset_threshold", "clean_ruleset_interval", "stun_host", "stun_port", "force_forwarding", "interface",
+           "custom_acl_before")
 # Known, and not supported: option -> what to write instead.
 _UNSUPPORTED = {
     "use_stun": "there is no STUN here; set external_ip, or ext_allow_private_ipv4",

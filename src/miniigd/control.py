@@ -96,7 +96,7 @@ class Control:
         except UPnPError as error:
             code = code_of_version(error.code, name, context.version)
             log.debug("%s for %s: %d %s" % (name, context.caller, code, error.reason))
-            return reply(500, soap.fault(code), request=request)
+            return reply(500, soap.fault(code, service.short_id), request=request)
         return reply(200, soap.response(soap.spoken_type(header, service), action, values), request=request)
 
     def _query(self, request, context, service):

@@ -6,7 +6,7 @@ that looks for version 1 never sees a 2. Everything else is made from the trees 
 """
 
 from . import VERSION
-from .services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ppp
+from .services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ipv6_firewall, wan_ppp
 from .xml import escape
 
 DESCRIPTION, SCPD, CONTROL, EVENT = "description", "scpd", "control", "event"  # what can be behind a path
@@ -140,6 +140,8 @@ def _tree(version, is_ppp):
     if is_ppp:
         connection.append(wan_ppp.SERVICE)
     connection.append(wan_ethernet.SERVICE)
+    if version == 2:
+        connection.append(wan_ipv6_firewall.SERVICE)
     return ((layer3.SERVICE,), (wan_common.SERVICE,), tuple(connection))
 
 

@@ -26,6 +26,27 @@ TEXTS = {
     733: "InconsistentParameters",
 }
 
+# WANIPv6FirewallControl:1 2.5.8 uses some of the same codes for reasons of its own.
+_TEXTS_OF_SERVICE = {
+    "WANIPv6Firewall1": {
+        701: "PinholeSpaceExhausted",
+        702: "FirewallDisabled",
+        703: "InboundPinholeNotAllowed",
+        704: "NoSuchEntry",
+        705: "ProtocolNotSupported",
+        706: "InternalPortWildcardingNotAllowed",
+        707: "ProtocolWildcardingNotAllowed",
+        708: "WildCardNotPermittedInSrcIP",
+        709: "NoPacketSent",
+    },
+}
+
+
+def text_of(code, service_id):
+    """Return the text of an error code that the service with that short id answers."""
+    return _TEXTS_OF_SERVICE.get(service_id, TEXTS).get(code) or TEXTS[code]
+
+
 # What version 1 says where version 2 has a code of its own: (action, "" for any; code of version 2) -> code.
 _VERSION_1_CODES = {
     ("", 601): 402,

@@ -53,7 +53,7 @@ class Events:
     def _present(self):
         gateway = self._gateway
         wan = gateway.wan
-        return (wan.address, wan.is_connected, wan.is_up, gateway.table.update_id)
+        return (wan.address, wan.is_connected, wan.is_up, gateway.table.update_id, not gateway.pinholes.refusal)
 
     def _tell(self):
         self._timer = None

@@ -8,6 +8,7 @@ from . import log
 from .compat import const
 from .errors import FirewallError, UPnPError
 from .mapping import PortMapping
+from .pinholes import Pinholes
 from .policy import Policy
 
 # Seconds. A lease without end is closed after a week all the same, unless the configuration says otherwise: many
@@ -18,17 +19,22 @@ _EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest
 
 
 class Gateway:
-    """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`."""
+    """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`.
 
-    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None, flows=None, policy=None):
+    `pinholes` are what it does for IPv6.
+    """
+
+    def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None, flows=None, policy=None, leases6=None,
+                 allows_pinholes=True):
         self.policy = policy or Policy()
         self.table = table
         self.firewall = firewall
         self.wan = wan
         self._max_lease = max_lease
         self._leases = leases  # LeaseFile, or None
-        self._flows = flows  # firewall.conntrack.Flows, or None
+        self.flows = flows  # firewall.conntrack.Flows, or None
         self.is_paused = False  # nothing opens
+        self.pinholes = Pinholes(self, leases6, allows_pinholes)
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
             description, lease_duration):
@@ -49,19 +55,19 @@ class Gateway:
             before = None
             if replaced is None or not replaced.enabled:
                 before = self.table.successor(mapping, replaced)
-            self._change_firewall(now, self._project_add, mapping, replaced, seconds, before)
+            self.change_firewall(now, self._project_add, mapping, replaced, seconds, before)
         except UPnPError as refusal:
             log.event("refused", caller, "%s to %s: %s" % (mapping, caller, refusal.reason))
             raise
         try:
             self.table.commit(mapping, replaced)
         except MemoryError:
-            self._change_firewall(now, self._project_remove, [mapping])
+            self.change_firewall(now, self._project_remove, [mapping])
             raise
         if replaced is not None and (not mapping.enabled or mapping.internal_port != replaced.internal_port):
             self._end_flows([replaced])
-        if mapping.enabled and self._flows is not None:
-            self._flows.begin(mapping)
+        if mapping.enabled and self.flows is not None:
+            self.flows.begin(mapping)
         if self._leases is not None:
             if replaced is None and mapping.enabled and self.table.is_last(mapping):
                 self._leases.append(mapping, now, now * 1000)
@@ -82,7 +88,7 @@ class Gateway:
         if opened:
             self.firewall.remove(opened)
 
-    def _change_firewall(self, now, change, *arguments):
+    def change_firewall(self, now, change, *arguments):
         """Do change(*arguments), and 501 if the firewall refuses.
 
         Where somebody else took something of ours away, everything is put back first.
@@ -125,13 +131,20 @@ class Gateway:
             log.info("closed %s: %s" % (mapping, reason))  # no host made us say it: never left out
 
     def close_all(self, now, reason):
-        """Close everything, in one change of the firewall; return how many mappings there were; UPnPError 501."""
+        """Close everything, in one change of the firewall; UPnPError 501.
+
+        Return how many mappings and how many pinholes there were.
+        """
+        if self.has_open:
+            self.change_firewall(now, self.firewall.sync, [], now, [])
+        return self._forget_all(reason)
+
+    def _forget_all(self, reason):
         mappings = list(self.table)
         if mappings:
-            self._change_firewall(now, self.firewall.sync, [], now)
             self._forget(mappings)
             _log_closed(mappings, reason)
-        return len(mappings)
+        return len(mappings), self.pinholes.forget_all(reason)
 
     def pause(self, now):
         """Open nothing as long as `is_paused`, and close everything: `close_all`.
@@ -142,7 +155,7 @@ class Gateway:
         try:
             return self.close_all(now, "paused by the administrator")
         except UPnPError:
-            self._forget(list(self.table))
+            self._forget_all("paused by the administrator")
             raise
 
     def _check_owner(self, caller, mapping):
@@ -153,13 +166,13 @@ class Gateway:
             raise
 
     def _close(self, mappings, now):
-        self._change_firewall(now, self._project_remove, mappings)
+        self.change_firewall(now, self._project_remove, mappings)
         self._forget(mappings)
 
     def _end_flows(self, mappings):
         opened = [mapping for mapping in mappings if mapping.enabled]
-        if opened and self._flows is not None:
-            self._flows.end(opened)
+        if opened and self.flows is not None:
+            self.flows.end(opened)
 
     def _forget(self, mappings):
         self._end_flows(mappings)
@@ -180,7 +193,19 @@ class Gateway:
                 trouble = ", but " + error.reason
                 self._forget(ended)
             _log_closed(ended, "its lease ended", trouble)
-        return self.table.next_expiry
+        self.pinholes.expire(now)
+        return self.next_expiry
+
+    @property
+    def next_expiry(self):
+        """The second before which nothing ends, or None."""
+        times = [table.next_expiry for table in (self.table, self.pinholes.table) if table.next_expiry is not None]
+        return min(times) if times else None
+
+    @property
+    def has_open(self):
+        """True while anything is open."""
+        return bool(len(self.table) or len(self.pinholes.table))
 
     def restore(self, leases, now):
         """Take over what was open before a restart (a list of leases.Lease); the firewall follows with `sync`."""
@@ -219,12 +244,12 @@ class Gateway:
             _log_closed(missing, "taken out of the lease file")
 
     def sync(self, now):
-        """Make the firewall hold exactly the table's mappings; FirewallError."""
-        self.firewall.sync(self._opened(), now)
+        """Make the firewall hold exactly the tables' mappings and pinholes; FirewallError."""
+        self.firewall.sync(self._opened(), now, list(self.pinholes.table))
 
     def is_intact(self):
-        """True when the firewall holds exactly the table's mappings; FirewallError."""
-        return self.firewall.is_intact(self._opened())
+        """True when the firewall holds exactly the tables' mappings and pinholes; FirewallError."""
+        return self.firewall.is_intact(self._opened(), list(self.pinholes.table))
 
     def _opened(self):
         return [mapping for mapping in self.table if mapping.enabled]

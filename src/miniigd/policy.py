@@ -10,6 +10,7 @@ import struct
 
 from .compat import const, ip4_bytes
 from .errors import UPnPError
+from .ip6 import ip6_bytes, is_global_unicast
 
 LOWEST_PORT = const(1024)  # below it are the ports of services that nobody opens by accident
 _HIGHEST_PORT = const(65535)
@@ -18,10 +19,12 @@ _HIGHEST_PORT = const(65535)
 class Policy:
     """The `rules` in order, and whether a host opens ports to itself only (`is_secure`).
 
-    Where it does not, `lans` are the interfaces.Interface that hosts may be on, and `own` all of the router's.
+    `lans` are the interfaces.Interface that hosts may be on, and `own` all of the router's. `neighbours` (Neighbours)
+    tell which addresses are one host's; None: each stands for itself.
     """
 
-    def __init__(self, rules=(), is_secure=True, lans=(), own=()):
+    def __init__(self, rules=(), is_secure=True, lans=(), own=(), neighbours=None):
+        self._neighbours = neighbours
         self.rules = rules
         self.is_secure = is_secure
         self._lans = lans
@@ -48,6 +51,37 @@ class Policy:
         """Refuse to let `caller` change a mapping of another host."""
         if mapping.internal_client != caller and self.is_secure:
             raise UPnPError(606, "it belongs to %s" % mapping.internal_client)
+
+    def check_pinhole(self, caller, pinhole):
+        """Refuse a pinhole that `caller` may not have; rules are about IPv4 only, so none allows a low port."""
+        if self.lan_of(pinhole.internal_client) is None:
+            raise UPnPError(606, "no host of a LAN can have the address %s" % pinhole.internal_client)
+        if pinhole.internal_port < LOWEST_PORT:
+            raise UPnPError(606, "ports below %d stay closed" % LOWEST_PORT)
+        self.check_pinhole_owner(caller, pinhole)
+
+    def check_pinhole_owner(self, caller, pinhole):
+        """Refuse to let `caller` change a pinhole to another host."""
+        client = pinhole.internal_client
+        if client == caller or not self.is_secure:
+            return
+        lan = self.lan_of(client)
+        if lan is None or self._neighbours is None or not self._neighbours.is_same_host(
+                ip6_bytes(caller.partition("%")[0]) if ":" in caller else ip4_bytes(caller), ip6_bytes(client),
+                lan.index):
+            raise UPnPError(606, "%s is not known to be an address of %s" % (client, caller))
+
+    def lan_of(self, client):
+        """Return the Interface of the LAN on which a host can have the IPv6 address, or None: not the router's own."""
+        raw = ip6_bytes(client)
+        for interface in self._own:
+            if interface.has_address(raw):
+                return None
+        if is_global_unicast(raw):
+            for interface in self._lans:
+                if interface.has_prefix6(raw):
+                    return interface
+        return None
 
     def allowed_range(self, start, client, internal_port, description):
         """Return the (first, last) of the lowest allowed external ports from `start` on, or None.

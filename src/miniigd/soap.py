@@ -11,7 +11,9 @@ Raises UPnPError; any other exception is a bug.
 """
 
 from .compat import const, ip4_bytes
-from .errors import TEXTS, UPnPError
+from .errors import UPnPError
+from .errors import text_of as text_of_error
+from .ip6 import ip6_bytes, ip6_text
 from .xml import Document, Reader, XMLError, escape, unescape
 
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
@@ -164,6 +166,17 @@ def _read_ip4(value):
     return "%d.%d.%d.%d" % (parts[0], parts[1], parts[2], parts[3])
 
 
+def _read_host6(value):
+    """An IPv6 address in its one form; "" for any."""
+    value = value.strip()
+    if value in (b"", b"*", b"::"):
+        return ""
+    try:
+        return ip6_text(ip6_bytes(value.decode()))
+    except ValueError:
+        raise UPnPError(402, "not an IPv6 address")
+
+
 def _read_external_port(value):
     """A number; the wildcard is 0 (WANIPConnection:2 2.3.18), some write it as *."""
     return 0 if value.strip() == b"*" else _read_ui2(value)
@@ -209,6 +222,8 @@ _READERS = {
     "NewProtocol": _read_protocol,
     "NewInternalClient": _read_internal_client,
     "NewPortMappingDescription": _read_description,
+    "RemoteHost": _read_host6,  # WANIPv6FirewallControl's have no New
+    "InternalClient": _read_host6,
 }
 
 
@@ -237,9 +252,9 @@ def query_response(value):
         "</return></u:QueryStateVariableResponse>", _TAIL)).encode()
 
 
-def fault(code):
-    """Return the body (bytes) that refuses a call with a UPnP error code (UDA 1.0 3.2.2)."""
+def fault(code, service_id=""):
+    """Return the body (bytes) that refuses a call of a service with a UPnP error code (UDA 1.0 3.2.2)."""
     return "".join((
         _HEAD, "<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>"
         '<UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>', str(code), "</errorCode><errorDescription>",
-        TEXTS[code], "</errorDescription></UPnPError></detail></s:Fault>", _TAIL)).encode()
+        text_of_error(code, service_id), "</errorDescription></UPnPError></detail></s:Fault>", _TAIL)).encode()

@@ -17,6 +17,7 @@ class State:
         self.paused_for = paused_for
         # What is shown is what there was when it was asked for, however slowly it is read.
         self.mappings = list(gateway.table)
+        self.pinholes = list(gateway.pinholes.table)
 
 
 def duration(seconds):
@@ -25,8 +26,11 @@ def duration(seconds):
     return ("%dd %02d" % (days, hours) if days else "%d" % hours) + ":%02d:%02d" % rest
 
 
-def text(state, counters):
-    """Yield the text (str); `counters` are (packets, bytes) of each mapping, None where nobody knows."""
+def text(state, counters, pinhole_counters=()):
+    """Yield the text (str).
+
+    `counters` are (packets, bytes) of each mapping, None where nobody knows; `pinhole_counters` those of each pinhole.
+    """
     gateway, now = state.gateway, state.now
     wan = gateway.wan
     yield "miniigd %s, running for %s, firewall: %s\n" % (VERSION, duration(now), gateway.firewall.name)
@@ -45,8 +49,25 @@ def text(state, counters):
         yield _LINE % (
             mapping.protocol, mapping.external_port, "%s:%d" % (mapping.internal_client, mapping.internal_port),
             mapping.remote_host or "any", _lease(mapping, now), counts[0], counts[1], printable(mapping.description))
+    if state.pinholes:
+        yield "%d IPv6 pinholes\n" % len(state.pinholes)
+        yield _PINHOLE % ("PROTO", "ID", "INTERNAL CLIENT", "REMOTE HOST", "LEASE", "PACKETS", "BYTES")
+    for index, pinhole in enumerate(state.pinholes):
+        counts = pinhole_counters[index] or ("-", "-")
+        yield _PINHOLE % (
+            pinhole.protocol, pinhole.unique_id, "[%s]:%d" % (pinhole.internal_client, pinhole.internal_port),
+            _remote(pinhole), duration(pinhole.remaining(now)), counts[0], counts[1])
 
 
+def _remote(pinhole):
+    """Return the remote end of a pinhole; what PCP keeps as its description is a secret of the host's."""
+    if not pinhole.remote_port:
+        return pinhole.remote_host or "any"
+    return "[%s]:%d" % (pinhole.remote_host, pinhole.remote_port) if pinhole.remote_host else (
+        "any, port %d" % pinhole.remote_port)
+
+
+_PINHOLE = "%-5s %5s  %-47s  %-39s  %12s  %9s  %12s\n"
 _LINE = "%-5s %5s  %-21s  %-15s  %12s  %9s  %12s  %s\n"
 
 
@@ -61,7 +82,7 @@ def wan_trouble(wan):
     return wan.refusal or ("it has no address" if wan.is_up else "it is down")
 
 
-def json(state, counters):
+def json(state, counters, pinhole_counters=()):
     """Yield the same as one JSON document (str)."""
     gateway, now = state.gateway, state.now
     wan = gateway.wan
@@ -81,6 +102,15 @@ def json(state, counters):
         yield '"enabled":%s,"description":%s,"lease_duration":%d,"expires_in":%d,"packets":%s,"bytes":%s}' % (
             _boolean(mapping.enabled), quoted(mapping.description), mapping.remaining(now),
             max(0, mapping.expires - now), counts[0], counts[1])
+    yield '\n],\n"pinhole_refusal":%s,"pinholes":[' % (
+        quoted(gateway.pinholes.refusal) if gateway.pinholes.refusal else "null")
+    for index, pinhole in enumerate(state.pinholes):
+        counts = pinhole_counters[index] or ("null", "null")
+        yield '%s\n{"unique_id":%d,"remote_host":"%s","remote_port":%d,"protocol":"%s","internal_client":"%s",' % (
+            "," if index else "", pinhole.unique_id, pinhole.remote_host, pinhole.remote_port, pinhole.protocol,
+            pinhole.internal_client)
+        yield '"internal_port":%d,"lease_duration":%d,"expires_in":%d,"packets":%s,"bytes":%s}' % (
+            pinhole.internal_port, pinhole.lease_duration, max(0, pinhole.expires - now), counts[0], counts[1])
     yield "\n]}\n"
 
 

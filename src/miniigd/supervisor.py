@@ -3,10 +3,10 @@
 import gc
 import sys
 
-from . import VERSION, config, interfaces, log
+from . import VERSION, config, interfaces, leases6, log, neighbours
 from .administration import Administration
 from .channel import Channel
-from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const, run_program, xtables_info
+from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const, run_program, xtables6_info, xtables_info
 from .description import Device
 from .errors import ConfigError, FirewallError
 from .gateway import Gateway
@@ -67,7 +67,8 @@ def _make_firewall(settings, lans):
     if name == "iptables":
         from .firewall.iptables import IptablesFirewall
 
-        return IptablesFirewall(run_program, xtables_info, settings.wan_zone), _make_flows(), None
+        return IptablesFirewall(run_program, xtables_info, settings.wan_zone,
+                                None if settings.is_ipv6_disabled else xtables6_info), _make_flows(), None
     from .firewall import nft, nft_messages
 
     channel, watch = NetlinkChannel(nft_messages.PROTOCOL), NetlinkChannel(nft_messages.PROTOCOL, nft_messages.GROUPS)
@@ -116,11 +117,15 @@ class Supervisor:
         wan = self._interfaces[settings.wan_device]
         self._wan = Wan(wan, settings.upstream_bit_rate, settings.downstream_bit_rate, settings.external_ip,
                         settings.allows_private_address, settings.uses_system_uptime)
-        policy = Policy(settings.rules, settings.secure_mode, lans, lans + [wan])
+        policy = Policy(settings.rules, settings.secure_mode, lans, lans + [wan],
+                        neighbours.Neighbours(lambda: NetlinkChannel(neighbours.PROTOCOL)))
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
+        self._leases6 = None
+        if settings.lease_path6:
+            self._leases6 = LeaseFile(settings.lease_path6, leases6.CLOCK_PATH, leases6.FORM)
         firewall, flows, self._watch = _make_firewall(settings, lans)
         self._gateway = Gateway(MappingTable(firewall.most_mappings), firewall, self._wan, settings.max_lease_duration,
-                                self._leases, flows, policy)
+                                self._leases, flows, policy, self._leases6, not settings.is_ipv6_disabled)
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
         self._pause = Pause()
@@ -131,7 +136,7 @@ class Supervisor:
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
         self._trouble = ""  # what the firewall could not do, as last said in the log
-        self._settling = None  # Timer
+        self._settling = []  # Timers
         self._poll = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
@@ -158,6 +163,8 @@ class Supervisor:
                 "" if self._pause.remaining(self._loop.now) is None else ", or the pause is over"))
         if self._leases is not None:
             self._gateway.restore(self._leases.read(), self._loop.now)
+        if self._leases6 is not None:
+            self._gateway.pinholes.restore(self._leases6.read(), self._loop.now)
         self._project()
         self._open_lans()
         self._follow()
@@ -168,8 +175,9 @@ class Supervisor:
         if self._leases is not None:
             # Where somebody, LuCI for one, changed the file and starts us anew to read it, that counts.
             self._follow_leases()
-            if self._leases.is_pending:
-                self._leases.write(self._gateway.table, self._loop.now, self._loop.now_ms)
+        for leases, table in self._lease_files():
+            if leases.is_pending:
+                leases.write(table, self._loop.now, self._loop.now_ms)
         self._lans.close()
         try:
             self._gateway.firewall.close()
@@ -211,6 +219,7 @@ class Supervisor:
         self._wan.update(self._loop.now)
         if self._wan.index and self._gateway.firewall.basis() != self._basis:
             self._project()
+        self._gateway.pinholes.close_gone(self._loop.now)
         self._lans.follow()
 
     def _refresh(self):
@@ -226,6 +235,7 @@ class Supervisor:
             self._gateway.sync(self._loop.now)
             self._basis = self._gateway.firewall.basis()
             self._trouble = ""
+            self._gateway.pinholes.forget_unsupported()
         except FirewallError as error:
             if error.text != self._trouble:  # once, not at each try
                 self._trouble = error.text
@@ -247,7 +257,7 @@ class Supervisor:
 
     def _arm_poll(self):
         """Have a timer look at a firewall that tells nobody of changes, as long as something is open."""
-        if self._poll is None and self._gateway.firewall.is_polled and len(self._gateway.table):
+        if self._poll is None and self._gateway.firewall.is_polled and self._gateway.has_open:
             self._poll = self._loop.call_later(_POLL_MS, self._look_at_firewall)
 
     def _look_at_firewall(self):
@@ -260,21 +270,30 @@ class Supervisor:
         self._arm_poll()
         self._arm_resume()
         log.tell_left_out()
-        if self._leases is not None:
-            self._settle()
+        self._settle()
         self._lans.look()
 
+    def _lease_files(self):
+        """Return the (LeaseFile, table) that there are."""
+        return [(leases, table) for leases, table in (
+            (self._leases, self._gateway.table), (self._leases6, self._gateway.pinholes.table)) if leases is not None]
+
     def _settle(self):
-        """Let the lease file follow the table, soon."""
-        loop, leases = self._loop, self._leases
-        wait_ms = leases.wait_ms(loop.now_ms)
-        if wait_ms == 0:
-            self._follow_leases()
-            leases.write(self._gateway.table, loop.now, loop.now_ms)
+        """Let the lease files follow the tables, soon."""
+        loop = self._loop
+        for timer in self._settling:
+            loop.cancel(timer)
+        self._settling = []
+        for leases, table in self._lease_files():
             wait_ms = leases.wait_ms(loop.now_ms)
-        loop.cancel(self._settling)
-        # The turn that the timer makes is what is needed: at its end this is called again.
-        self._settling = None if wait_ms is None else loop.call_later(wait_ms, lambda: None)
+            if wait_ms == 0:
+                if leases is self._leases:
+                    self._follow_leases()
+                leases.write(table, loop.now, loop.now_ms)
+                wait_ms = leases.wait_ms(loop.now_ms)
+            if wait_ms is not None:
+                # The turn that the timer makes is what is needed: at its end this is called again.
+                self._settling.append(loop.call_later(wait_ms, lambda: None))
 
     def _follow_leases(self):
         """A line that somebody took out of the lease file is a port that he wants closed."""
@@ -283,7 +302,7 @@ class Supervisor:
 
     def _arm_expiry(self):
         """Have a timer run when the next lease ends."""
-        due = self._gateway.table.next_expiry
+        due = self._gateway.next_expiry
         if due != self._expiry_at:
             self._loop.cancel(self._expiry)
             self._expiry_at = due

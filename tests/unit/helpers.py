@@ -17,12 +17,15 @@ from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
 from miniigd.http import RequestReader
 from miniigd.interfaces import Interface
+from miniigd.ip6 import ip6_bytes, is_same_prefix
 from miniigd.mapping import MappingTable
 from miniigd.netlink import attributes, messages
+from miniigd.policy import Policy
 from miniigd.services import Context
 from miniigd.wan import Wan
 
 HOST, OTHER = "192.168.1.2", "192.168.1.3"  # of the LAN
+HOST6, OTHER6, ROUTER6 = "2001:db8::2", "2001:db8::3", "2001:db8::1"
 
 # /etc/config/upnpd in both of its schemas
 FIRST = """
@@ -226,6 +229,38 @@ class QuietWan(Wan):
 
     def has_service(self, protocol, port):
         return (protocol, port) in self.services
+
+
+class Lan6:
+    """Stands in for the LAN's Interface: the router is ROUTER6 in `prefix`, a text and a length."""
+
+    index = 3
+    addresses = ()
+
+    def __init__(self, prefix="2001:db8::", length=64):
+        self.prefix, self.length = ip6_bytes(prefix), length
+
+    def has_address(self, raw):
+        return raw == ip6_bytes(ROUTER6)
+
+    def has_prefix6(self, raw):
+        return is_same_prefix(self.prefix, raw, self.length)
+
+
+class Neighbours:
+    """Stands in for neighbours.Neighbours: HOST and HOST6 are one host, OTHER and OTHER6 another."""
+
+    def is_same_host(self, raw, other, index):
+        assert index == Lan6.index
+        return raw[-1] == other[-1]
+
+
+def make_gateway6(**named):
+    """Return a Gateway with a LAN that has a prefix; ids of pinholes are 1, 2, 3 ..."""
+    lan = Lan6()
+    gateway = make_gateway(policy=Policy(lans=[lan], own=[lan], neighbours=Neighbours(), **named))
+    gateway.pinholes.table._make_number = lambda: 1
+    return gateway
 
 
 def make_gateway(address="81.2.69.160", allows_private=False, policy=None):

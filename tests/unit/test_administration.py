@@ -1,6 +1,6 @@
 """miniigd.administration: what root's commands do to the gateway, and what they answer."""
 
-from helpers import HOST, OTHER, Output, make_gateway
+from helpers import HOST, HOST6, OTHER, Output, make_gateway, make_gateway6
 from miniigd import log
 from miniigd.administration import Administration
 from miniigd.errors import FirewallError
@@ -30,8 +30,8 @@ class _Pause:
 
 
 class _Router:
-    def __init__(self, ports=(8000, 8001)):
-        self.gateway, self.pause, self.projected = make_gateway(), _Pause(), 0
+    def __init__(self, ports=(8000, 8001), make=make_gateway):
+        self.gateway, self.pause, self.projected = make(), _Pause(), 0
         self.firewall = self.gateway.firewall
         self.administration = Administration(self.gateway, self.pause, self._project, lambda: 3)
         with Output(log):
@@ -192,3 +192,31 @@ def test_a_pause_ends_by_itself():
         router.administration.look(300)
     assert not router.gateway.is_paused and not router.pause.is_on
     assert output.text() == "miniigd: info: resumed: the pause is over\n"
+
+
+def test_pinholes_are_shown_and_closed_with_the_rest():
+    for command, answer in (("close-all", "closed 2 mappings, 2 pinholes"),
+                            ("pause", "paused until 'miniigd resume', closed 2 mappings, 2 pinholes")):
+        router = _Router(make=make_gateway6)
+        with Output(log):
+            for port in (8000, 8001):
+                router.gateway.pinholes.add(HOST6, 100, "", 0, HOST6, port, "TCP", 600)
+        router.firewall.packets = 7
+        status, text = router.ask("status")
+        assert status == 0 and "2 IPv6 pinholes\n" in text
+        assert [line.split()[-2:] for line in text.split("\n") if "2001:db8::2" in line] == [["7", "420"]] * 2
+        assert '"pinholes":[\n{"unique_id":1,' in router.ask("status --json")[1]
+        assert router.ask(command) == (0, answer + "\n")
+        assert router.firewall.open_pinholes == [] and len(router.gateway.pinholes.table) == 0
+
+
+def test_pinholes_that_nobody_counts_are_shown_all_the_same():
+    router = _Router(make=make_gateway6)
+    with Output(log):
+        router.gateway.pinholes.add(HOST6, 100, "", 0, HOST6, 8000, "TCP", 600)
+
+    def fail(some):
+        raise FirewallError("told to", 12)
+
+    router.firewall.pinhole_counters = fail
+    assert "[2001:db8::2]:8000" in router.ask("status")[1] and "packets are not counted: told to" in router.log

@@ -21,6 +21,8 @@ RIGHT = (
     ("notify_interval", "86400", "notify_interval", 86400),
     ("max_lease_duration", "3600", "max_lease_duration", 3600),
     ("upnp_lease_file", "/etc/leases", "lease_path", "/etc/leases"), ("lease_file", "", "lease_path", ""),
+    ("upnp_lease_file6", "/etc/leases6", "lease_path6", "/etc/leases6"), ("lease_file6", "", "lease_path6", ""),
+    ("ipv6_disable", "1", "is_ipv6_disabled", 1), ("ipv6_disable", "no", "is_ipv6_disabled", 0),
     ("firewall", "nft", "firewall", "nft"), ("firewall", "auto", "firewall", "auto"),
     ("uuid", "6D696e69-6967-8001-8000-0123456789AB", "uuid", "6D696e69-6967-8001-8000-0123456789AB"),
     ("uuid", "nocli", "uuid", ""), ("friendly_name", "Caf\u00e9 <1>", "friendly_name", "Caf\u00e9 <1>"),
@@ -125,7 +127,7 @@ def test_what_is_empty_is_not_set():
         settings = config.Config()
         for name in row[1]:
             settings.set_option("config", name, "")
-        if row[0] not in ("lease_path", "presentation_url"):
+        if row[0] not in ("lease_path", "lease_path6", "presentation_url"):
             assert getattr(settings, row[0]) == row[3] and settings.named == []
 
 

@@ -1,17 +1,21 @@
 """miniigd.control: requests to answers, as bytes: documents, calls of real clients, and everything that is refused."""
 
-from helpers import HOST, OTHER, Output, damaged, elements, make_gateway, make_request, texts
+from helpers import (HOST, HOST6, OTHER, OTHER6, Files, Output, damaged, elements, make_gateway, make_gateway6,
+                     make_request, texts)
+from miniigd import pinholes as pinholes_module
 from miniigd import log
 from miniigd.control import Control
 from miniigd.description import Device
 from miniigd.errors import FirewallError
 from miniigd.http import HTTPError, RequestReader
 from miniigd.mapping import MAX_MAPPINGS
+from miniigd.pinhole import MAX_PINHOLES
 from miniigd.xml import unescape
 
 UUID, LAN = "6d696e69-6967-8001-8000-000102030405", "192.168.1.1"
 URL, URL_2 = "/upnp/control/WANIPConn1", "/igd2/upnp/control/WANIPConn1"
 URLS = {1: URL, 2: URL_2}
+URL_PINHOLES = "/igd2/upnp/control/WANIPv6Firewall1"
 
 ADD = (
     b'<?xml version="1.0"?>\r\n<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
@@ -450,6 +454,146 @@ def test_the_codes_of_a_full_table():
     assert _fault(_call(control, b"AddAnyPortMapping", _mapping(b"9000"), URL_2)) == 728
     for url in (URL, URL_2):
         assert _call(control, b"AddPortMapping", _mapping(b"8000"), url)[0] == 200
+
+
+def _ends(port=b"8000", client=HOST6.encode(), protocol=b"6", remote_host=b"", remote_port=b"0"):
+    return (b"<RemoteHost>%s</RemoteHost><RemotePort>%s</RemotePort><InternalClient>%s</InternalClient>"
+            b"<InternalPort>%s</InternalPort><Protocol>%s</Protocol>" % (
+                remote_host, remote_port, client, port, protocol))
+
+
+def _pinhole(lease=b"60", **named):
+    return _ends(**named) + b"<LeaseTime>%s</LeaseTime>" % lease
+
+
+def _id(number, lease=None):
+    return b"<UniqueID>%s</UniqueID>" % number + (
+        b"" if lease is None else b"<NewLeaseTime>%s</NewLeaseTime>" % lease)
+
+
+# What is there: pinhole 1, TCP 8000 of HOST6, and 2, TCP 8000 of OTHER6. (action, arguments, code)
+PINHOLE_REFUSALS = (
+    (b"AddPinhole", b"", 402),
+    (b"AddPinhole", _ends(), 402),
+    (b"AddPinhole", _pinhole(lease=b"0"), 402),
+    (b"AddPinhole", _pinhole(lease=b"86401"), 402),
+    (b"AddPinhole", _pinhole(port=b"65536"), 402),
+    (b"AddPinhole", _pinhole(protocol=b"TCP"), 402),
+    (b"AddPinhole", _pinhole(client=b"printer"), 402),
+    (b"AddPinhole", _pinhole(client=b"192.168.1.2"), 402),
+    (b"AddPinhole", _pinhole(client=b"fe80::2%eth0"), 402),
+    (b"AddPinhole", _pinhole(remote_host=b"example.com"), 402),
+    (b"AddPinhole", _pinhole(client=OTHER6.encode()), 606),
+    (b"AddPinhole", _pinhole(client=b"2001:db8::1"), 606),
+    (b"AddPinhole", _pinhole(client=b"fe80::2"), 606),
+    (b"AddPinhole", _pinhole(client=b"2001:db8:0:1::2"), 606),
+    (b"AddPinhole", _pinhole(port=b"1023"), 606),
+    (b"AddPinhole", _pinhole(protocol=b"1"), 705),
+    (b"AddPinhole", _pinhole(protocol=b"58"), 705),
+    (b"AddPinhole", _pinhole(port=b"0"), 706),
+    (b"AddPinhole", _pinhole(protocol=b"65535"), 707),
+    (b"AddPinhole", _pinhole(client=b""), 708),
+    (b"AddPinhole", _pinhole(client=b"*"), 708),
+    (b"AddPinhole", _pinhole(client=b"::"), 708),
+    (b"UpdatePinhole", b"", 402),
+    (b"UpdatePinhole", _id(b"1", b"0"), 402),
+    (b"UpdatePinhole", _id(b"1", b"86401"), 402),
+    (b"UpdatePinhole", _id(b"2", b"60"), 606),
+    (b"UpdatePinhole", _id(b"3", b"60"), 704),
+    (b"DeletePinhole", b"", 402),
+    (b"DeletePinhole", _id(b"65536"), 402),
+    (b"DeletePinhole", _id(b"2"), 606),
+    (b"DeletePinhole", _id(b"3"), 704),
+    (b"DeletePinhole", _id(b"0"), 704),
+    (b"GetPinholePackets", b"", 402),
+    (b"GetPinholePackets", _id(b"2"), 606),
+    (b"GetPinholePackets", _id(b"3"), 704),
+    (b"CheckPinholeWorking", b"", 402),
+    (b"CheckPinholeWorking", _id(b"1"), 709),
+    (b"CheckPinholeWorking", _id(b"2"), 606),
+    (b"CheckPinholeWorking", _id(b"3"), 704),
+    (b"GetOutboundPinholeTimeout", b"", 402),
+    (b"GetOutboundPinholeTimeout", _ends(protocol=b"1"), 705),
+    (b"GetOutboundPinholeTimeout", _ends(protocol=b"65535"), 707),
+)
+PINHOLE_TEXTS = {402: b"Invalid Args", 501: b"Action Failed", 606: b"Action not authorized",
+                 701: b"PinholeSpaceExhausted", 703: b"InboundPinholeNotAllowed", 704: b"NoSuchEntry",
+                 705: b"ProtocolNotSupported", 706: b"InternalPortWildcardingNotAllowed",
+                 707: b"ProtocolWildcardingNotAllowed", 708: b"WildCardNotPermittedInSrcIP", 709: b"NoPacketSent"}
+
+
+def _with_two_pinholes():
+    gateway = make_gateway6()
+    control = Control(gateway, Device(UUID), _Events(), LAN)
+    for client, caller in ((HOST6, HOST), (OTHER6, OTHER)):
+        assert _call(control, b"AddPinhole", _pinhole(client=client.encode()), URL_PINHOLES, caller)[0] == 200
+    return control, gateway
+
+
+def _pinhole_fault(control, name, arguments):
+    answer = _call(control, name, arguments, URL_PINHOLES)
+    code = _fault(answer)
+    assert b"<errorDescription>%s</errorDescription>" % PINHOLE_TEXTS[code] in answer[2]
+    return code
+
+
+def test_every_code_of_pinholes():
+    control, gateway = _with_two_pinholes()
+    for name, arguments, code in PINHOLE_REFUSALS:
+        assert _pinhole_fault(control, name, arguments) == code, (name, arguments)
+    assert [(one.unique_id, one.expires) for one in gateway.pinholes.table] == [(1, 160), (2, 160)]
+
+
+def test_the_codes_of_pinholes_where_there_can_be_none():
+    control, gateway = _with_two_pinholes()
+    gateway.firewall.pinhole_refusal = "no place"
+    for name, arguments in ((b"AddPinhole", _pinhole()), (b"UpdatePinhole", _id(b"1", b"60")),
+                            (b"DeletePinhole", _id(b"1")), (b"GetPinholePackets", _id(b"1")),
+                            (b"CheckPinholeWorking", _id(b"1")), (b"GetOutboundPinholeTimeout", _ends())):
+        assert _pinhole_fault(control, name, arguments) == 703, name
+    body = _call(control, b"GetFirewallStatus", path=URL_PINHOLES)[2]
+    assert b"<FirewallEnabled>1</FirewallEnabled><InboundPinholeAllowed>0</InboundPinholeAllowed>" in body
+    assert b"<return>0</return>" in _query(control, b"InboundPinholeAllowed", URL_PINHOLES)[2]
+
+
+def test_the_codes_of_pinholes_in_a_firewall_that_refuses():
+    control, gateway = _with_two_pinholes()
+    gateway.firewall.failure = FirewallError("told to", 12)
+
+    def fail(some):
+        raise gateway.firewall.failure
+
+    gateway.firewall.pinhole_counters = fail
+    for name, arguments in ((b"AddPinhole", _pinhole()), (b"AddPinhole", _pinhole(port=b"8001")),
+                            (b"UpdatePinhole", _id(b"1", b"60")), (b"DeletePinhole", _id(b"1")),
+                            (b"GetPinholePackets", _id(b"1")), (b"CheckPinholeWorking", _id(b"1"))):
+        assert _pinhole_fault(control, name, arguments) == 501, name
+    with Files(pinholes_module, None):
+        assert _pinhole_fault(control, b"GetOutboundPinholeTimeout", _ends()) == 501
+    assert len(gateway.pinholes.table) == 2
+
+
+def test_the_code_of_a_full_table_of_pinholes():
+    control, gateway = _with_two_pinholes()
+    gateway.pinholes.table._pinholes.extend([gateway.pinholes.table.find(1)] * (MAX_PINHOLES - 2))
+    assert _pinhole_fault(control, b"AddPinhole", _pinhole(port=b"8001")) == 701
+    assert _call(control, b"AddPinhole", _pinhole(), URL_PINHOLES)[0] == 200
+
+
+def test_a_pinhole_from_the_first_to_the_last_byte():
+    control, gateway = _with_two_pinholes()
+    arguments = _pinhole(client=b" 2001:DB8:0::2 ", remote_host=b"2001:DB8:9::1", remote_port=b"77", protocol=b"17")
+    body = _call(control, b"AddPinhole", arguments, URL_PINHOLES)[2]
+    assert b'<u:AddPinholeResponse xmlns:u="urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"><UniqueID>3<' in body
+    assert str(gateway.pinholes.table.find(3)) == "UDP [2001:db8::2]:8000 from [2001:db8:9::1] port 77"
+    gateway.firewall.packets = 5
+    assert b"<PinholePackets>5<" in _call(control, b"GetPinholePackets", _id(b"3"), URL_PINHOLES)[2]
+    assert b"<IsWorking>1<" in _call(control, b"CheckPinholeWorking", _id(b"3"), URL_PINHOLES)[2]
+    assert _call(control, b"UpdatePinhole", _id(b"3", b"600"), URL_PINHOLES)[0] == 200
+    assert gateway.pinholes.table.find(3).expires == 700
+    assert _call(control, b"DeletePinhole", _id(b"3"), URL_PINHOLES)[0] == 200
+    assert gateway.pinholes.table.find(3) is None
+    assert _respond(control, "POST", "/upnp/control/WANIPv6Firewall1")[0] == 404  # version 1 has none
 
 
 def test_the_codes_of_a_line_that_is_down():

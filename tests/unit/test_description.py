@@ -3,7 +3,7 @@
 from helpers import elements, texts
 from miniigd import config, description
 from miniigd.description import CONTROL, DESCRIPTION, EVENT, SCPD, Device
-from miniigd.services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ppp
+from miniigd.services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ipv6_firewall, wan_ppp
 
 UUID = "6d696e69-6967-8001-8000-0001020304ff"
 DEVICE = Device(UUID)
@@ -13,12 +13,14 @@ VERSION_1_DEVICE = Device(UUID, (1,), True)
 # (device, version, its services in the order of the description)
 TREES = (
     (DEVICE, 1, (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ethernet.SERVICE)),
-    (DEVICE, 2, (layer3.SERVICE, wan_common.SERVICE, wan_ip2.SERVICE, wan_ethernet.SERVICE)),
+    (DEVICE, 2, (layer3.SERVICE, wan_common.SERVICE, wan_ip2.SERVICE, wan_ethernet.SERVICE, wan_ipv6_firewall.SERVICE)),
     (PPP_DEVICE, 1, (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE)),
-    (PPP_DEVICE, 2, (layer3.SERVICE, wan_common.SERVICE, wan_ip2.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE)),
+    (PPP_DEVICE, 2, (layer3.SERVICE, wan_common.SERVICE, wan_ip2.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE,
+                     wan_ipv6_firewall.SERVICE)),
     (VERSION_1_DEVICE, 1, (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE)),
 )
-SERVICES = (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ip2.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE)
+SERVICES = (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ip2.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE,
+            wan_ipv6_firewall.SERVICE)
 VERSION_2_ACTIONS = ("AddAnyPortMapping", "DeletePortMappingRange", "GetListOfPortMappings")
 
 
@@ -67,7 +69,8 @@ def test_the_service_types_of_both_versions():
     for version in (1, 2):
         assert texts(elements(DEVICE.document(version, "")), "serviceType") == [
             prefix + "Layer3Forwarding:1", prefix + "WANCommonInterfaceConfig:1",
-            prefix + "WANIPConnection:%d" % version, prefix + "WANEthernetLinkConfig:1"]
+            prefix + "WANIPConnection:%d" % version, prefix + "WANEthernetLinkConfig:1"] + (
+                [prefix + "WANIPv6FirewallControl:1"] if version == 2 else [])
 
 
 def test_a_ppp_connection_is_offered_on_a_ppp_link_only():
@@ -181,7 +184,9 @@ def test_the_targets_are_those_of_the_standard():
     expected.extend([(kind, device_2 + "::" + kind, 2), (connection_2, connection_2, 2)])
     for kind in ("device:WANConnectionDevice:2", "service:WANIPConnection:2"):
         expected.append((prefix + kind, connection_2 + "::" + prefix + kind, 2))
-    assert len(expected) == 19
+    kind = prefix + "service:WANIPv6FirewallControl:1"
+    expected.append((kind, connection_2 + "::" + kind, 2))
+    assert len(expected) == 20
     assert DEVICE.targets() == expected
     kind = prefix + "service:WANPPPConnection:1"
     expected.insert(10, (kind, connection + "::" + kind, 1))
@@ -241,7 +246,7 @@ def test_no_url_is_in_both_versions():
         urls.append(description.description_path(version))
         for name in ("SCPDURL", "controlURL", "eventSubURL"):
             urls.extend(texts(found, name))
-    assert len(urls) == len(set(urls)) == 2 * (1 + 3 * 5)
+    assert len(urls) == len(set(urls)) == 2 * (1 + 3 * 5) + 3
     for url in urls:
         assert url.startswith("/")
 

@@ -1,6 +1,6 @@
 """miniigd.errors: the table of codes is fit for a fault, and the exceptions carry what their readers take."""
 
-from miniigd.errors import TEXTS, ConfigError, FirewallError, UPnPError, code_of_version
+from miniigd.errors import TEXTS, ConfigError, FirewallError, UPnPError, code_of_version, text_of
 
 
 def test_every_code_has_a_text_that_needs_no_escaping():
@@ -40,3 +40,10 @@ def test_they_are_kinds_of_their_own():
         assert issubclass(kind, Exception)
         for other in (UPnPError, FirewallError, ConfigError, OSError, ValueError):
             assert kind is other or not issubclass(kind, other)
+
+
+def test_the_same_code_is_another_reason_in_another_service():
+    for code in range(701, 710):
+        text = text_of(code, "WANIPv6Firewall1")
+        assert text and text != TEXTS.get(code)
+    assert text_of(703, "WANIPConn1") == TEXTS[703] and text_of(606, "WANIPv6Firewall1") == TEXTS[606]

@@ -307,8 +307,8 @@ def test_the_owner_closes_what_he_wants():
     assert _state(gateway) == before and leases.took() == []
     gateway.firewall.failure = None
     with Output(log) as output:
-        assert gateway.close_all(100, "by the administrator") == 2
-        assert gateway.close_all(100, "by the administrator") == 0
+        assert gateway.close_all(100, "by the administrator") == (2, 0)
+        assert gateway.close_all(100, "by the administrator") == (0, 0)
     assert output.text().count(": by the administrator") == 2
     assert _state(gateway) == ([], []) and leases.took() == ["changed"]
 
@@ -318,7 +318,7 @@ def test_while_it_is_paused_nothing_opens():
     _add(gateway)
     update_id = gateway.table.update_id
     with Output(log) as output:
-        assert gateway.pause(100) == 1
+        assert gateway.pause(100) == (1, 0)
     assert "closed TCP 8000 -> 192.168.1.2:8000: paused by the administrator" in output.text()
     assert _state(gateway) == ([], []) and gateway.table.update_id != update_id
     leases.took()

@@ -1,6 +1,6 @@
 """miniigd.policy: a host opens unprivileged ports, to itself only, unless the configuration says otherwise."""
 
-from helpers import HOST, OTHER, raised
+from helpers import HOST, HOST6, OTHER, ROUTER6, Lan6, Neighbours, raised
 from miniigd import rules
 from miniigd.errors import UPnPError
 from miniigd.interfaces import Interface
@@ -144,3 +144,39 @@ def test_without_secure_mode_a_host_opens_ports_to_others_of_the_lan_only():
     assert not _is_allowed(Policy((), False, [local], [local]), "127.0.0.2", caller=HOST)
     denied = Policy([rules.Rule(False, network=rules.parse_network(OTHER))], False, [lan], [lan])
     assert not _is_allowed(denied, OTHER, caller=HOST) and _is_allowed(denied, HOST)
+
+
+class _Pinhole:
+    def __init__(self, internal_client, internal_port=8000):
+        self.internal_client, self.internal_port = internal_client, internal_port
+
+
+def _pinhole_code(policy, caller, *ends):
+    try:
+        policy.check_pinhole(caller, _Pinhole(*ends))
+    except UPnPError as error:
+        return error.code
+    return 0
+
+
+def test_a_pinhole_is_for_a_host_of_a_lan_and_its_own_addresses():
+    lan, guests = Lan6(), Lan6("fd00:0:0:5::")
+    policy = Policy(lans=[lan, guests], own=[lan, guests], neighbours=Neighbours())
+    assert policy.lan_of(HOST6) is lan and policy.lan_of("fd00:0:0:5::2") is guests
+    for address in (ROUTER6, "2001:db8:0:1::2", "fe80::2", "ff02::1", "::1", "::", "::ffff:192.168.1.2"):
+        assert policy.lan_of(address) is None, address
+    for caller, client, port, code in (
+            (HOST6, HOST6, 1024, 0), (HOST6, HOST6, 1023, 606), (HOST, HOST6, 8000, 0), (OTHER, HOST6, 8000, 606),
+            ("fe80::2", HOST6, 8000, 0), ("fe80::2%br-lan", HOST6, 8000, 0), ("fe80::3", HOST6, 8000, 606),
+            (ROUTER6, ROUTER6, 8000, 606), ("2001:db8:0:1::2", "2001:db8:0:1::2", 8000, 606)):
+        assert _pinhole_code(policy, caller, client, port) == code, (caller, client, port)
+    everybody = Policy(is_secure=False, lans=[lan], own=[lan])
+    assert _pinhole_code(everybody, OTHER, HOST6) == 0 and _pinhole_code(everybody, OTHER, ROUTER6) == 606
+    alone = Policy(lans=[lan], own=[lan])  # nobody tells of neighbours
+    assert _pinhole_code(alone, HOST6, HOST6) == 0 and _pinhole_code(alone, HOST, HOST6) == 606
+
+
+def test_rules_open_no_low_port_of_a_pinhole():
+    lan = Lan6()
+    policy = Policy([rules.Rule(True)], True, [lan], [lan])
+    assert _pinhole_code(policy, HOST6, HOST6, 80) == 606

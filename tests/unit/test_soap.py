@@ -3,7 +3,7 @@
 from helpers import damaged, raised
 from miniigd import soap
 from miniigd.errors import TEXTS, UPnPError
-from miniigd.services import Action, Service, Variable, wan_ip, wan_ip2
+from miniigd.services import Action, Service, Variable, wan_ip, wan_ip2, wan_ipv6_firewall
 from miniigd.xml import Document
 
 SERVICE = wan_ip.SERVICE
@@ -361,3 +361,31 @@ def test_every_code_has_a_fault():
         body = soap.fault(code)
         assert b"<errorCode>%d</errorCode><errorDescription>" % code in body
         assert b"<errorDescription></errorDescription>" not in body
+
+
+def test_ipv6_addresses_have_one_form():
+    action = wan_ipv6_firewall.SERVICE.find_action("AddPinhole")
+    raw = {b"RemoteHost": b"", b"RemotePort": b"0", b"InternalClient": b"2001:db8::2", b"InternalPort": b"8000",
+           b"Protocol": b"6", b"LeaseTime": b"60"}
+
+    def bound(**named):
+        found = dict(raw)
+        for name in named:
+            found[name.encode()] = named[name]
+        try:
+            return soap.bind(wan_ipv6_firewall.SERVICE, action, found)
+        except UPnPError as error:
+            return error.code
+
+    assert bound() == ["", 0, "2001:db8::2", 8000, 6, 60]
+    for value, text in ((b"2001:DB8:0::2", "2001:db8::2"), (b" 2001:db8::2\n", "2001:db8::2"), (b"*", ""), (b"::", ""),
+                        (b"", "")):
+        assert bound(RemoteHost=value)[0] == bound(InternalClient=value)[2] == text
+    for value in (b"host", b"192.168.1.2", b"2001:db8::2%lan", b"[2001:db8::2]", b"\xff", b"2001:db8::2/64"):
+        assert bound(RemoteHost=value) == bound(InternalClient=value) == 402
+
+
+def test_a_fault_has_the_text_of_its_service():
+    assert b"<errorCode>704</errorCode><errorDescription>ConnectionSetupFailed<" in soap.fault(704)
+    assert b"<errorCode>704</errorCode><errorDescription>NoSuchEntry<" in soap.fault(704, "WANIPv6Firewall1")
+    assert b"<errorDescription>Invalid Args<" in soap.fault(402, "WANIPv6Firewall1")

@@ -1,6 +1,6 @@
 """miniigd.status: what people read, and a JSON document that is right for any description."""
 
-from helpers import HOST, Output, make_gateway
+from helpers import HOST, HOST6, Output, make_gateway, make_gateway6
 from miniigd import VERSION, log, status
 
 HOSTILE = "\"}],\\ \n\r\t\0\x1b[2J\x7f\u00e9\u2028\U0001f600/<&>'"
@@ -133,7 +133,8 @@ def test_the_json():
              "expires_in": 604790, "packets": 3000000000, "bytes": 4000000000},
             {"remote_host": "", "external_port": 8001, "protocol": "TCP", "internal_port": 9000,
              "internal_client": HOST, "enabled": False, "description": "off", "lease_duration": 590,
-             "expires_in": 590, "packets": None, "bytes": None}]}
+             "expires_in": 590, "packets": None, "bytes": None}],
+        "pinhole_refusal": None, "pinholes": []}
 
 
 def test_the_json_of_a_paused_router_without_an_address():
@@ -158,3 +159,37 @@ def test_the_parser_of_these_tests_is_strict():
         except AssertionError:
             continue
         raise ValueError(text)
+
+
+def _with_pinholes():
+    gateway = make_gateway6()
+    with Output(log):
+        gateway.pinholes.add(HOST6, 100, "", 0, HOST6, 8000, "TCP", 70, "PCP MAP 0102")
+        gateway.pinholes.add(HOST6, 100, "2001:db8:9::1", 0, HOST6, 8001, "UDP", 86400)
+        gateway.pinholes.add(HOST6, 100, "2001:db8:9::1", 77, HOST6, 8002, "UDP", 5)
+        gateway.pinholes.add(HOST6, 100, "", 77, HOST6, 8003, "UDP", 5)
+    return status.State(gateway, 110, 0, None)
+
+
+def test_pinholes_are_listed():
+    text = "".join(status.text(_with_pinholes(), [], [(12, 720), None, (0, 0), (0, 0)]))
+    lines = text.split("\n")
+    assert lines[2] == "0 mappings, 0 subscribers to events" and lines[3] == "4 IPv6 pinholes"
+    assert [line.split() for line in lines[5:-1]] == [
+        ["TCP", "1", "[2001:db8::2]:8000", "any", "0:01:00", "12", "720"],
+        ["UDP", "2", "[2001:db8::2]:8001", "2001:db8:9::1", "23:59:50", "-", "-"],
+        ["UDP", "3", "[2001:db8::2]:8002", "[2001:db8:9::1]:77", "0:00:01", "0", "0"],
+        ["UDP", "4", "[2001:db8::2]:8003", "any,", "port", "77", "0:00:01", "0", "0"]]
+    assert "PCP" not in text  # what proves to be the host's own is not shown
+
+
+def test_pinholes_are_in_the_json():
+    state = _with_pinholes()
+    found = parsed("".join(status.json(state, [], [(12, 720), None, None, None])))
+    assert found["pinhole_refusal"] is None and len(found["pinholes"]) == 4
+    assert found["pinholes"][0] == {
+        "unique_id": 1, "remote_host": "", "remote_port": 0, "protocol": "TCP", "internal_client": HOST6,
+        "internal_port": 8000, "lease_duration": 70, "expires_in": 60, "packets": 12, "bytes": 720}
+    assert found["pinholes"][2]["remote_port"] == 77 and found["pinholes"][1]["packets"] is None
+    state.gateway.firewall.pinhole_refusal = "no place"
+    assert parsed("".join(status.json(state, [], [None] * 4)))["pinhole_refusal"] == "no place"

@@ -68,6 +68,8 @@ class _Firewall:
 
     name = "test"
     most_mappings = 7
+    most_pinholes = 3
+    pinhole_refusal = ""
 
     def __init__(self):
         self.calls = []
@@ -93,13 +95,18 @@ class _Firewall:
     def remove(self, mappings):
         self._call("remove", *[mapping.external_port for mapping in mappings])
 
-    def sync(self, mappings, now):
+    def sync(self, mappings, now, pinholes=()):
         self._call("sync", [mapping.external_port for mapping in mappings])
 
     def close(self):
         self._call("close")
 
-    def is_intact(self, mappings):
+    def counters(self, mappings):
+        return [(0, 0)] * len(mappings)
+
+    pinhole_counters = counters
+
+    def is_intact(self, mappings, pinholes=()):
         self._call("is_intact", [mapping.external_port for mapping in mappings])
         return not self.is_harmed
 
@@ -197,7 +204,7 @@ class _Started:
         self.watch = watch
         self._settings = config.Config()
         self._settings.lan_devices, self._settings.wan_device, self._settings.uuid = ["lan", "lan2"], wan, uuid
-        self._settings.lease_path = ""
+        self._settings.lease_path = self._settings.lease_path6 = ""
         for name in settings:
             setattr(self._settings, name, settings[name])
         self.kernel, self.firewall = _Kernel(), _Firewall()
@@ -742,10 +749,10 @@ def test_only_the_back_end_that_is_asked_for_is_made():
         firewall, _, watch = supervisor_module._make_firewall(_settings("nft"), [])
         assert watch.groups == 0x40 and watch.ignored is firewall._channel
         assert _made(_settings("iptables")) == ["IptablesFirewall", "Flows", "NoneType"]
-        assert supervisor_module._make_firewall(_settings("iptables"), [])[0]._zone == "wan"
+        assert supervisor_module._make_firewall(_settings("iptables"), [])[0]._program._zone == "wan"
         settings = _settings("iptables")
         settings.set_option("config", "external_zone", "modem")
-        assert supervisor_module._make_firewall(settings, [])[0]._zone == "modem"
+        assert supervisor_module._make_firewall(settings, [])[0]._program._zone == "modem"
         assert module.asked == []
 
 
