@@ -11,7 +11,7 @@ import struct
 
 from miniigd import log
 from miniigd import loop as loop_module
-from miniigd.compat import IP_MULTICAST_IF
+from miniigd.compat import AF_INET6, IP_MULTICAST_IF, address
 from miniigd.errors import UPnPError
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
@@ -121,6 +121,21 @@ def lacks_multicast():
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setsockopt(0, IP_MULTICAST_IF, b"\x7f\0\0\1")
+        return False
+    except OSError:
+        return True
+    finally:
+        sock.close()
+
+
+def lacks_ipv6():
+    """True where this machine, or what emulates it, has no IPv6 to try sockets with."""
+    try:
+        sock = socket.socket(AF_INET6, socket.SOCK_DGRAM)
+    except OSError:
+        return True
+    try:
+        sock.bind(address("::1", 0))
         return False
     except OSError:
         return True
