@@ -47,6 +47,7 @@ OPTIONS = (
     ("is_igdv1_only", ("igdv1",), _FLAG, 0),
     ("external_ip", ("external_ip",), _TEXT, "", "address"),
     ("allows_private_address", ("ext_allow_private_ipv4",), _FLAG, 0),
+    ("is_ipv6_disabled", ("ipv6_disable",), _FLAG, 0),
     ("is_hairpin", ("hairpin",), _FLAG, 0),
     ("port", ("port", "http_port"), _NUMBER, 5000, 1, 65535),
     ("notify_interval", ("notify_interval",), _NUMBER, 900, 60, 86400),
@@ -81,7 +82,7 @@ OPTIONS = (
 )
 # Known, and of no use to this daemon: there are no IPv6 pinholes, idle rules end with their lease, and LuCI leaves the
 # STUN server's name there when STUN is switched off.
-_UNUSED = ("ipv6_disable", "upnp_lease_file6", "lease_file6", "clean_ruleset_threshold", "clean_ruleset_interval",
+_UNUSED = ("upnp_lease_file6", "lease_file6", "clean_ruleset_threshold", "clean_ruleset_interval",
            "stun_host", "stun_port", "force_forwarding", "interface", "custom_acl_before")
 # Known, and not supported: option -> what to write instead.
 _UNSUPPORTED = {
