@@ -33,7 +33,8 @@ class Policy:
         """Refuse a mapping that `caller` (its address as text) may not have."""
         client = mapping.internal_client
         if client != caller and (self.is_secure or not self._is_other_host(client)):
-            raise UPnPError(606, "it asks for %s" % client)
+            # Over IPv6 nothing proves which IPv4 address is the caller's own.
+            raise UPnPError(606, "it asks %sfor %s" % ("over IPv6 " if ":" in caller else "", client))
         external_port, internal_port = mapping.external_port, mapping.internal_port
         for rule in self.rules:
             if rule.external_first <= external_port <= rule.external_last and self._is_about(
