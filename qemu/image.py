@@ -53,7 +53,9 @@ _MODULES = """
     nf_tables nft_compat nft_chain_nat nft_nat nft_masq nft_ct nft_redir nft_log nft_limit nft_reject nft_reject_inet
     nft_fib_inet nft_numgen nft_hash nft_objref nft_quota nf_conntrack_netlink
     ip_tables iptable_filter iptable_nat iptable_mangle xt_nat xt_conntrack xt_tcpudp xt_MASQUERADE xt_REDIRECT
-    xt_comment xt_multiport xt_mark xt_limit nf_log_syslog xt_LOG ipt_REJECT xt_addrtype""".split()
+    xt_comment xt_multiport xt_mark xt_limit nf_log_syslog xt_LOG ipt_REJECT xt_addrtype
+    ip6_tables ip6table_filter ip6t_REJECT""".split()
+_IPTABLES = "iptables iptables-restore iptables-save ip6tables ip6tables-restore ip6tables-save".split()
 # Where scripts that name a path expect these; everything else is found in /bin.
 _LINKS = {"sbin/init": "../bin/busybox", "sbin/start-stop-daemon": "../bin/busybox", "usr/bin/env": "../../bin/busybox",
           "usr/bin/logger": "../../bin/busybox"}
@@ -117,7 +119,7 @@ def _make(result, inputs, work):
         result.kernel.write_bytes(_elf(kernel))
     else:
         shutil.copy(inputs["busybox"], root / "bin/busybox")
-        for name in "iptables", "iptables-restore", "iptables-save":
+        for name in _IPTABLES:
             (root / "usr/sbin" / name).symlink_to("xtables-legacy-multi")
         shutil.copy(inputs["iptables"], root / "usr/sbin/xtables-legacy-multi")
         shutil.copy(inputs["kernel"], result.kernel)
@@ -143,11 +145,11 @@ def _install_debian(inputs, root, modules, work):
     for folder in (root / "lib/mipsel-linux-gnu", root / "usr/lib/mipsel-linux-gnu"):
         folder.symlink_to("/lib")
     shutil.copytree(next((work / "iptables").rglob("xtables")), libraries / "xtables",
-                    ignore=shutil.ignore_patterns("libip6t*", "libarpt*", "libebt*"))
+                    ignore=shutil.ignore_patterns("libarpt*", "libebt*"))
     _copy(work / "busybox-static/bin/busybox", root / "bin/busybox")
     _copy(work / "nft/usr/sbin/nft", root / "usr/sbin/nft")
     _copy(work / "iptables/usr/sbin/xtables-legacy-multi", root / "usr/sbin/xtables-legacy-multi")
-    for name in "iptables", "iptables-save", "iptables-restore":
+    for name in _IPTABLES:
         (root / "usr/sbin" / name).symlink_to("xtables-legacy-multi")
     _copy(work / "miniupnpd-nftables/usr/sbin/miniupnpd", root / "usr/sbin/miniupnpd-nft")
     _copy(work / "miniupnpd-iptables/usr/sbin/miniupnpd", root / "usr/sbin/miniupnpd-ipt")

@@ -5,6 +5,8 @@
       guest namespace                    |
         192.168.2.2 --- eth2 192.168.2.1 |
 
+IPv6 is routed between the same networks, without translation: 2a00:11:0:1::/64 is the LAN, :2: the guests', :f: the WAN.
+
     with Lab("wrt") as lab:
         lab.router.check("fw4 reload")
         lab.lan.run(["ping", "-c1", "192.168.1.1"])
@@ -39,6 +41,10 @@ LAN_HOST, LAN_HOST2, LAN_ROUTER = "192.168.1.2", "192.168.1.3", "192.168.1.1"
 GUEST_HOST, GUEST_ROUTER = "192.168.2.2", "192.168.2.1"  # a second LAN
 # A public-looking network: the incumbent refuses to work behind private and documentation addresses.
 WAN_HOST, WAN_HOST2, WAN_ROUTER = "11.0.0.1", "11.0.0.3", "11.0.0.2"
+# Public-looking too: nobody opens a pinhole for an address that the Internet does not route.
+LAN_HOST_6, LAN_HOST2_6, LAN_ROUTER_6 = "2a00:11:0:1::2", "2a00:11:0:1::3", "2a00:11:0:1::1"
+GUEST_HOST_6, GUEST_ROUTER_6 = "2a00:11:0:2::2", "2a00:11:0:2::1"
+WAN_HOST_6, WAN_HOST2_6, WAN_ROUTER_6 = "2a00:11:0:f::1", "2a00:11:0:f::3", "2a00:11:0:f::2"
 
 _CLONE_NEWNET = 0x40000000
 _PROGRAMS = "ip nsenter unshare qemu-system-mipsel".split()
@@ -179,16 +185,25 @@ class Lab:
         for name, space in taps.items():
             self._middle.ip("link", "set", name, "netns", str(space.pid))
             space.ip("link", "set", name, "name", "eth0")
-        for space, addresses in ((self.lan, (LAN_HOST, LAN_HOST2)), (self.guest, (GUEST_HOST,)),
-                                 (self.wan, (WAN_HOST, WAN_HOST2))):
+        for space, addresses, addresses6 in (
+                (self.lan, (LAN_HOST, LAN_HOST2), ("fe80::2", LAN_HOST_6, LAN_HOST2_6)),
+                (self.guest, (GUEST_HOST,), ("fe80::2", GUEST_HOST_6)),
+                (self.wan, (WAN_HOST, WAN_HOST2), ("fe80::1", WAN_HOST_6, WAN_HOST2_6))):
+            # The kernel would make a link-local address of its own, and wait a second before it can be used.
+            space.ip("link", "set", "eth0", "addrgenmode", "none")
             for address in addresses:
                 space.ip("address", "add", address + "/24", "dev", "eth0")
             space.ip("link", "set", "eth0", "up")
-        for space, router in (self.lan, LAN_ROUTER), (self.guest, GUEST_ROUTER):
+            for address in addresses6:
+                space.ip("address", "add", address + "/64", "dev", "eth0", "nodad")
+        for space, router, router6 in (self.lan, LAN_ROUTER, LAN_ROUTER_6), (self.guest, GUEST_ROUTER, GUEST_ROUTER_6):
             space.ip("route", "add", "default", "via", router)
             space.ip("route", "add", "239.0.0.0/8", "dev", "eth0")  # SSDP stays on the link, it is not routed
+            space.ip("-6", "route", "add", "default", "via", router6)
         for network in "192.168.1.0/24", "192.168.2.0/24":
             self.wan.ip("route", "add", network, "via", WAN_ROUTER)  # as a hostile neighbour would
+        for network in "2a00:11:0:1::/64", "2a00:11:0:2::/64":
+            self.wan.ip("-6", "route", "add", network, "via", WAN_ROUTER_6)  # as the provider does
 
     def serve(self, path):
         """Serve a file, or a folder's files, over HTTP on the LAN as long as the lab lives; return its URL."""

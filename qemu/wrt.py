@@ -6,7 +6,7 @@ system is put together, and booted, elsewhere.
 
     image = wrt.kernel()    # for qemu-system-mipsel -M malta -cpu 4KEcR1 -m 16 -kernel
     shell = wrt.busybox()   # static; every applet is this one file under another name
-    rules = wrt.iptables()  # static; iptables-restore and iptables-save are this one file under another name
+    rules = wrt.iptables()  # static; iptables-restore, ip6tables and so on are this one file under another name
 """
 
 import re
@@ -24,6 +24,7 @@ _ANONYMOUS = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", "KBUILD_BUILD_USER": "mini
 # REDIRECT; conntrack is state too.
 _EXTENSIONS = "standard tcp udp comment conntrack limit mac mark multiport time LOG MARK NAT TCPMSS"
 _EXTENSIONS_IPV4 = "icmp REJECT"
+_EXTENSIONS_IPV6 = "icmp6 REJECT"
 
 
 def kernel():
@@ -73,14 +74,15 @@ def busybox():
 
 
 def iptables():
-    """Return iptables: one file that is iptables, iptables-restore or iptables-save by the name it is called by."""
+    """Return iptables: one file that is iptables, ip6tables and their -restore and -save by the name it is called by."""
     archive, tools = kit.fetch("iptables-source"), toolchain(MIPS32)
     options = ["--host=mipsel-linux-gnu", "--prefix=/usr", "--disable-shared", "--enable-static", "--disable-nftables",
-               "--disable-connlabel", "--disable-ipv6", "--disable-dependency-tracking",
+               "--disable-connlabel", "--disable-dependency-tracking",
                "--with-xt-lock-name=/var/run/xtables.lock",  # where OpenWrt has it
                "CFLAGS=-ffunction-sections -fdata-sections", "LDFLAGS=-Wl,--gc-sections"]
     # Without these lines its makefile takes all there are, and the program is nearly twice as large.
-    extensions = ["pfx_build_mod=" + _EXTENSIONS, "pf4_build_mod=" + _EXTENSIONS_IPV4]
+    extensions = ["pfx_build_mod=" + _EXTENSIONS, "pf4_build_mod=" + _EXTENSIONS_IPV4,
+                  "pf6_build_mod=" + _EXTENSIONS_IPV6]
     env = {"PKG_CONFIG": "false"}  # the build host's libraries must not be found
 
     def build(folder):
@@ -93,6 +95,9 @@ def iptables():
             # An extension prints its own help, so one that is not inside fails here.
             for option in "--version", "-h", "-mconntrack -h", "-jDNAT -h", "-jREJECT -h":
                 _emulate(folder / "iptables", *option.split())
+            (folder / "ip6tables").symlink_to("iptables")
+            for option in "--version", "-micmp6 -h", "-jREJECT -h":
+                _emulate(folder / "ip6tables", *option.split())
             kit.run(["rm", "-rf", source])
 
     parts = [archive, tools.identity, *options, *extensions, "1"]

@@ -21,6 +21,14 @@ IP_MULTICAST_TTL = 33
 IP_MULTICAST_LOOP = 34
 IP_ADD_MEMBERSHIP = 35
 IP_DROP_MEMBERSHIP = 36
+AF_INET6 = 10
+IPPROTO_IPV6 = 41
+IPV6_MULTICAST_IF = 17
+IPV6_MULTICAST_HOPS = 18
+IPV6_MULTICAST_LOOP = 19
+IPV6_JOIN_GROUP = 20
+IPV6_LEAVE_GROUP = 21
+IPV6_V6ONLY = 26
 MOST_OUTPUT = 16384  # bytes of a program's output that run_program returns; the C module `host` has the same number
 _XTABLES_GET_INFO = 64
 _IPPROTO_IPV6 = 41
@@ -44,12 +52,14 @@ if host:
     read_signal = host.read_signal
 
     def address(ip, port):
-        """Return what a socket's bind, connect and sendto take for the IPv4 address `ip` and `port`."""
+        """Return what a socket's bind, connect and sendto take for the address `ip` (either family) and `port`."""
+        if ":" in ip:
+            return struct.pack("@H", AF_INET6) + struct.pack(">HI", port, 0) + ip6_bytes(ip) + bytes(4)
         return struct.pack("@H", socket.AF_INET) + struct.pack(">H", port) + ip4_bytes(ip) + bytes(8)
 
     def split_address(raw):
-        """Return (ip, port) of what a socket's accept and recvfrom gave."""
-        return ip4_text(raw[4:8]), raw[2] << 8 | raw[3]
+        """Return (ip, port) of what a socket's accept and recvfrom gave; the scope of an IPv6 address is left out."""
+        return ip6_text(raw[8:24]) if len(raw) >= 28 else ip4_text(raw[4:8]), raw[2] << 8 | raw[3]
 
     def local_address(path):
         """Return what a local (AF_UNIX) socket's bind and connect take for a path."""
@@ -137,12 +147,12 @@ else:
             return 0
 
     def address(ip, port):
-        """Return what a socket's bind, connect and sendto take for the IPv4 address `ip` and `port`."""
+        """Return what a socket's bind, connect and sendto take for the address `ip` (either family) and `port`."""
         return (ip, port)
 
     def split_address(raw):
-        """Return (ip, port) of what a socket's accept and recvfrom gave."""
-        return raw
+        """Return (ip, port) of what a socket's accept and recvfrom gave; the scope of an IPv6 address is left out."""
+        return raw[:2]
 
     def local_address(path):
         """Return what a local (AF_UNIX) socket's bind and connect take for a path."""
@@ -266,3 +276,53 @@ def ip4_bytes(text):
 def ip4_text(raw):
     """Return the dotted quad of 4 bytes."""
     return "%d.%d.%d.%d" % (raw[0], raw[1], raw[2], raw[3])
+
+
+def ip6_bytes(text):
+    """Return the 16 bytes of an IPv6 address (RFC 4291 2.2), without a zone; ValueError when it is none.
+
+    The form that ends in a dotted quad is not taken: no interface has such an address, and no client sends one.
+    """
+    head, gap, tail = text.partition("::")
+    groups = _groups(head)
+    if gap:
+        rest = _groups(tail)
+        missing = 8 - len(groups) - len(rest)
+        if missing < 1:
+            raise ValueError(text)
+        groups += [0] * missing + rest
+    if len(groups) != 8:
+        raise ValueError(text)
+    return struct.pack(">8H", *groups)
+
+
+def _groups(text):
+    found = []
+    for part in text.split(":") if text else ():
+        if not 0 < len(part) <= 4 or part.strip("0123456789abcdefABCDEF"):
+            raise ValueError(text)
+        found.append(int(part, 16))
+    return found
+
+
+def ip6_text(raw):
+    """Return the canonical text (RFC 5952 4) of 16 bytes: lower case, the first of the longest gaps of zeros as "::"."""
+    groups = struct.unpack(">8H", raw)
+    start, length = 0, 1  # a single group of zeros is not shortened
+    position = 0
+    while position < 8:
+        end = position
+        while end < 8 and groups[end] == 0:
+            end += 1
+        if end - position > length:
+            start, length = position, end - position
+        position = end + 1
+    parts = ["%x" % group for group in groups]
+    if length == 1:
+        return ":".join(parts)
+    return ":".join(parts[:start]) + "::" + ":".join(parts[start + length:])
+
+
+def ip_bytes(text):
+    """Return the 4 or 16 bytes of an address of either family; ValueError when it is none."""
+    return ip6_bytes(text) if ":" in text else ip4_bytes(text)

@@ -4,9 +4,10 @@ Turns a request into the bytes of an answer. No sockets; the caller's address an
 """
 
 from . import description, log, soap
+from .compat import ip_bytes
 from .description import CONTROL, DESCRIPTION, EVENT, SCPD
 from .errors import UPnPError, code_of_version
-from .http import HTTPError, error_reply, reply
+from .http import HTTPError, error_reply, reply, split_authority
 from .services import Context
 
 _METHODS = {
@@ -31,18 +32,18 @@ def _is_version_1_agent(request):
 
 
 class Control:
-    """The HTTP side of the `device` (description.Device) on one LAN address; `events` (Events) takes subscriptions."""
+    """The HTTP side of the `device` (description.Device) on one `interface`; `events` (Events) takes subscriptions."""
 
-    def __init__(self, gateway, device, events, lan_address):
+    def __init__(self, gateway, device, events, interface):
         self._gateway = gateway
         self._device = device
         self._events = events
-        self._lan_address = lan_address
+        self._interface = interface
 
     def respond(self, request, caller, now):
         """Return the whole answer (bytes) to `request` from the host `caller`."""
         try:
-            self._check_host(request)
+            own = self._own_host(request)
             found = self._device.find(request.path)
             if found is None:
                 raise HTTPError(404)
@@ -56,16 +57,26 @@ class Control:
                 return self._call(request, context, service)
             if kind == EVENT:
                 return self._events.respond(request, caller, version, service)
-            return reply(200, self._document(request, version, service), request=request)
+            return reply(200, self._document(request, version, service, own), request=request)
         except HTTPError as error:
             return error_reply(error, request)
 
-    def _check_host(self, request):
-        # A web page can make a browser post to a name that leads here (DNS rebinding); a UPnP client uses the
-        # address that it was told.
-        host = request.header(b"host")
-        if host is not None and host.partition(b":")[0] != self._lan_address.encode():
-            raise HTTPError(403)
+    def _own_host(self, request):
+        """Return our address as the client has it in its Host header, else the first; HTTPError 403 for another's.
+
+        A web page can make a browser post to a name that leads here (DNS rebinding); a UPnP client uses the address
+        that it was told.
+        """
+        header = request.header(b"host")
+        if header is None:
+            return self._interface.address or self._interface.served6[-1]
+        try:
+            host = split_authority(header)[0].decode()
+            if self._interface.has_address(ip_bytes(host)):
+                return host
+        except ValueError:
+            pass
+        raise HTTPError(403)
 
     def _refuse_method(self, method, kind):
         for methods in _METHODS.values():
@@ -73,11 +84,11 @@ class Control:
                 raise HTTPError(405, "Allow: %s\r\n" % ", ".join(_METHODS[kind]))
         raise HTTPError(501)
 
-    def _document(self, request, version, service):
+    def _document(self, request, version, service, own):
         if _is_version_1_agent(request):
             version = 1
         if service is None:
-            return self._device.document(version, "http://%s/" % self._lan_address)
+            return self._device.document(version, ("http://[%s]/" if ":" in own else "http://%s/") % own)
         return description.scpd(self._device.find_service(version, service.short_id))
 
     def _call(self, request, context, service):

@@ -10,8 +10,8 @@ Sans-IO: requests and `now` (seconds) in, answers and messages out. Who sends is
 Raises HTTPError; any other exception is a bug.
 """
 
-from .compat import const
-from .http import HTTPError, reply
+from .compat import const, ip6_bytes
+from .http import HTTPError, authority, reply, split_authority
 from .soap import text_of
 
 MAX_SUBSCRIPTIONS = const(32)  # in all: each costs about 400 bytes, and a connection for each change
@@ -52,9 +52,9 @@ class Subscription:
             return None
         body = ('<?xml version="1.0"?>\r\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">%s'
                 "</e:propertyset>\r\n" % "".join(parts)).encode()
-        head = ("NOTIFY %s HTTP/1.1\r\nHOST: %s:%d\r\nCONTENT-TYPE: text/xml; charset=\"utf-8\"\r\n"
+        head = ("NOTIFY %s HTTP/1.1\r\nHOST: %s\r\nCONTENT-TYPE: text/xml; charset=\"utf-8\"\r\n"
                 "CONTENT-LENGTH: %d\r\nNT: upnp:event\r\nNTS: upnp:propchange\r\nSID: %s\r\nSEQ: %d\r\n"
-                "CONNECTION: close\r\n\r\n" % (self.path, self.host, self.port, len(body), self.sid, self._sequence))
+                "CONNECTION: close\r\n\r\n" % (self.path, authority(self.host, self.port), len(body), self.sid, self._sequence))
         # 4.2.1: 0 is the first message alone, so the count goes on with 1 when it wraps
         self._sequence = self._sequence + 1 if self._sequence < 4294967295 else 1
         return head.encode() + body
@@ -143,11 +143,21 @@ def _callback(header, caller):
     for piece in header.split(b"<")[1:]:
         url = piece.partition(b">")[0]
         if url[:7].lower() == b"http://":
-            authority, slash, path = url[7:].partition(b"/")
-            host, colon, port = authority.partition(b":")
-            if host == caller.encode() and _is_path(path) and (not colon or _is_port(port)):
-                return caller, int(port) if colon else 80, "/" + path.decode()
+            where, slash, path = url[7:].partition(b"/")
+            host, port = split_authority(where)
+            if _is_host(host, caller) and _is_path(path) and (port is None or _is_port(port)):
+                return caller, 80 if port is None else int(port), "/" + path.decode()
     raise HTTPError(412)
+
+
+def _is_host(host, caller):
+    """True when `host` (bytes) is the address `caller`, which for IPv6 can be written in many ways."""
+    if host == caller.encode():
+        return True
+    try:
+        return ":" in caller and ip6_bytes(host.decode()) == ip6_bytes(caller)
+    except ValueError:
+        return False
 
 
 def _is_port(digits):

@@ -25,6 +25,25 @@ _REASONS = {
 }
 
 
+def authority(address, port):
+    """Return the part of a URL that names the server at an `address` of either family."""
+    return ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
+
+
+def split_authority(text):
+    """Return (host, port) in bytes of what a URL or Host header (bytes) names; port is None where it is left out.
+
+    The brackets around an IPv6 address go, and with them its zone, which means something on the other host only.
+    """
+    if text[:1] == b"[":
+        host, _, rest = text[1:].partition(b"]")
+        if rest and rest[:1] != b":":
+            return b"", None
+        return host.partition(b"%")[0], rest[1:] if rest else None
+    host, colon, port = text.partition(b":")
+    return host, port if colon else None
+
+
 class HTTPError(Exception):
     """The request cannot be served: `status` and `extra` header lines say how to answer before the connection ends."""
 

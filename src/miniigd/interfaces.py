@@ -1,4 +1,4 @@
-"""What the kernel says of the network interfaces we serve: index, link, MAC address, IPv4 addresses (rtnetlink(7)).
+"""What the kernel says of the network interfaces we serve: index, link, MAC address, addresses (rtnetlink(7)).
 
 Sans-IO: takes the datagrams of a rtnetlink socket, keeps the state, says when it changed. Interfaces are known by
 name, so one that is deleted and made again (ppp0) is picked up.
@@ -6,23 +6,40 @@ name, so one that is deleted and made again (ppp0) is picked up.
 
 import struct
 
-from .compat import const, ip4_text
+from .compat import const, ip4_bytes, ip4_text, ip6_text
 from .netlink import DONE, DUMP, ERROR, REQUEST, Message, attributes, messages
 
 PROTOCOL = const(0)  # NETLINK_ROUTE
-GROUPS = const(0x11)  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR
+GROUPS = const(0x111)  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
+GROUPS_IPV4 = const(0x11)
 
 _NEWLINK, _DELLINK, _GETLINK = const(16), const(17), const(18)
 _NEWADDR, _DELADDR, _GETADDR = const(20), const(21), const(22)
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_EXT_MASK = const(1), const(3), const(29)
 _IFA_ADDRESS, _IFA_LOCAL = const(1), const(2)
 _SKIP_STATS = const(8)  # RTEXT_FILTER_SKIP_STATS
-_AF_INET = const(2)
+_AF_UNSPEC, _AF_INET, _AF_INET6 = const(0), const(2), const(10)
+_TEMPORARY, _OPTIMISTIC, _DAD_FAILED, _DEPRECATED, _TENTATIVE = (  # IFA_F_
+    const(0x01), const(0x04), const(0x08), const(0x20), const(0x40))
 _IFF_UP, _IFF_RUNNING = const(0x1), const(0x40)
 
 
+def is_link_local(raw):
+    """True for an IPv6 address (16 bytes) in fe80::/10: it means something on one link only."""
+    return raw[0] == 0xFE and raw[1] & 0xC0 == 0x80
+
+
+def _is_local(raw):
+    """True for an address in fc00::/7 (RFC 4193): the network's own, it outlives what the provider gives."""
+    return raw[0] & 0xFE == 0xFC
+
+
 class Interface:
-    """An interface by `name`; `index` is 0 while it does not exist; `addresses` are (dotted quad, prefix length)."""
+    """An interface by `name`; `index` is 0 while it does not exist.
+
+    `addresses` are (dotted quad, prefix length), `addresses6` (16 bytes, prefix length, is it to last?), each in the
+    order in which they came. An IPv6 address is there once the kernel has made sure that nobody else has it.
+    """
 
     def __init__(self, name):
         self.name = name
@@ -34,25 +51,68 @@ class Interface:
         self.is_up = False
         self.mac = b""
         self.addresses = []
+        self.addresses6 = []
 
     @property
     def address(self):
         """The first IPv4 address, or None."""
         return self.addresses[0][0] if self.addresses else None
 
+    @property
+    def served6(self):
+        """The IPv6 addresses (text) under which others are to find us: the link-local one, then one that is not.
+
+        Either may be missing. The second is one of the network's own if there is any, so that it does not change with
+        the provider's prefix, and never one that is about to go while there are others.
+        """
+        found = []
+        for raw, _, _ in self.addresses6:
+            if is_link_local(raw):
+                found.append(ip6_text(raw))
+                break
+        best, most = None, -1
+        for raw, _, is_lasting in self.addresses6:
+            worth = 2 * is_lasting + _is_local(raw)
+            if worth > most and not is_link_local(raw):
+                best, most = raw, worth
+        if best is not None:
+            found.append(ip6_text(best))
+        return found
+
+    def has_address(self, raw):
+        """True for an address of this interface (4 or 16 bytes)."""
+        if len(raw) == 4:
+            return ip4_text(raw) in [address for address, _ in self.addresses]
+        return raw in [address for address, _, _ in self.addresses6]
+
     def has_neighbour(self, raw):
-        """True when the address `raw` (4 bytes) is in a subnet of this interface."""
+        """True when the address `raw` (4 or 16 bytes) is in a subnet of this interface; link-local ones always are."""
+        if len(raw) == 16:
+            return is_link_local(raw) or self.has_prefix6(raw)
         for address, length in self.addresses:
-            if _is_same_subnet(address, raw, length):
+            if _is_same_subnet(ip4_bytes(address), raw, length):
+                return True
+        return False
+
+    def has_prefix6(self, raw):
+        """True when the address `raw` (16 bytes) is in a prefix of this interface that is not link-local."""
+        for address, length, _ in self.addresses6:
+            if not is_link_local(address) and _is_same_subnet(address, raw, length):
                 return True
         return False
 
 
 class Interfaces:
-    """The interfaces of the given names, kept up to date by `receive`."""
+    """The interfaces of the given names, kept up to date by `receive`; unless `has_ipv6`, as if there were no IPv6."""
 
-    def __init__(self, names):
+    def __init__(self, names, has_ipv6=True):
         self._interfaces = [Interface(name) for name in names]
+        self._has_ipv6 = has_ipv6
+
+    @property
+    def groups(self):
+        """The multicast groups in which the kernel reports what concerns us."""
+        return GROUPS if self._has_ipv6 else GROUPS_IPV4
 
     def __getitem__(self, name):
         for interface in self._interfaces:
@@ -81,7 +141,7 @@ class Interfaces:
             found.append(message.data)
         message = Message()
         message.begin(_GETADDR, REQUEST | DUMP, len(found))
-        message.add(struct.pack("@BBBBI", _AF_INET, 0, 0, 0, 0))
+        message.add(struct.pack("@BBBBI", _AF_UNSPEC if self._has_ipv6 else _AF_INET, 0, 0, 0, 0))
         message.end()
         found.append(message.data)
         return found
@@ -121,22 +181,37 @@ class Interfaces:
         return is_changed
 
     def _address(self, message_type, datagram, start, end):
-        _, length, _, _, index = struct.unpack_from("@BBBBI", datagram, start)
-        local = None
+        family, length, flags, _, index = struct.unpack_from("@BBBBI", datagram, start)
+        local = b""
         for kind, begin, stop in attributes(datagram, start + 8, end):
             # IFA_LOCAL is ours; on a point-to-point link IFA_ADDRESS is the other end's.
-            if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and local is None):
-                local = ip4_text(datagram[begin:stop]) if stop - begin == 4 else None
+            if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and not local):
+                local = bytes(datagram[begin:stop])
         for interface in self._interfaces:
-            if interface.index == index and index and local:
-                entry = (local, length)
-                if message_type == _NEWADDR and entry not in interface.addresses:
-                    interface.addresses.append(entry)
-                    return True
-                if message_type == _DELADDR and entry in interface.addresses:
-                    interface.addresses.remove(entry)
-                    return True
+            if interface.index == index and index:
+                if family == _AF_INET and len(local) == 4:
+                    return _change(interface.addresses, (ip4_text(local), length), message_type == _NEWADDR)
+                if family == _AF_INET6 and len(local) == 16 and self._has_ipv6:
+                    entry = (local, length, not flags & (_DEPRECATED | _TEMPORARY))
+                    is_usable = not flags & _DAD_FAILED and (not flags & _TENTATIVE or flags & _OPTIMISTIC)
+                    return _change(interface.addresses6, entry, message_type == _NEWADDR and is_usable)
         return False
+
+
+def _change(entries, entry, is_there):
+    """Put `entry` into the list, in the place of one of the same address, or take that out; True for a change."""
+    for index, other in enumerate(entries):
+        if other[:2] == entry[:2]:
+            if not is_there:
+                del entries[index]
+            elif other != entry:
+                entries[index] = entry
+            else:
+                return False
+            return True
+    if is_there:
+        entries.append(entry)
+    return bool(is_there)
 
 
 def is_answered(datagram):
@@ -148,9 +223,7 @@ def is_answered(datagram):
 
 
 def _is_same_subnet(address, raw, length):
-    for index, part in enumerate(address.split(".")):
-        bits = min(8, max(0, length - 8 * index))
-        mask = 0xFF00 >> bits & 0xFF
-        if int(part) & mask != raw[index] & mask:
-            return False
-    return True
+    whole = length // 8
+    if address[:whole] != raw[:whole]:
+        return False
+    return whole >= len(address) or (address[whole] ^ raw[whole]) >> 8 - length % 8 == 0

@@ -1,14 +1,20 @@
-"""The device on the LAN interfaces: searches, announcements and documents, while an interface has an address."""
+"""The device on the LAN interfaces: searches, announcements and documents, while an interface has an address.
+
+Over IPv4 and over IPv6 it is the same device, served by a Lan each.
+"""
 
 from . import description, log, ssdp
-from .compat import const, random_bytes, wall_seconds
+from .compat import const, ip6_bytes, random_bytes, wall_seconds
 from .control import Control
 from .events import Events
+from .http import authority
+from .interfaces import is_link_local
 from .net import HttpServer, MulticastSocket
 
 _REPEAT_MS = const(250)  # UDP loses datagrams: announce twice (UDA 1.0 1.1.2)
 _MAX_WAITING = const(32)  # searches whose answers wait: each has up to 7 kB of them
 _RETRY_MS = const(5000)  # when a socket could not be opened
+_SETTLE_MS = const(1000)  # IPv6 addresses come and go together: one change for everybody, not one for each of them
 
 
 class Lans:
@@ -16,13 +22,22 @@ class Lans:
 
     def __init__(self, loop, interfaces, port, device, gateway, notify_interval):
         self._boot = ssdp.Boot(wall_seconds(), device.config_id)
-        self._lans = [Lan(loop, interface, port, device, gateway, notify_interval, self._boot)
-                      for interface in interfaces]
+        self._lans = [Lan(loop, interface, port, device, gateway, notify_interval, self._boot, is_ipv6)
+                      for is_ipv6 in (False, True) for interface in interfaces]
+        self._loop = loop
+        self._settling = None  # Timer
         self._has_begun = False  # somebody may know the present boot id
 
     def follow(self):
         """Serve each interface's present address; where that is a change, everybody hears of it."""
         stale = [lan for lan in self._lans if lan.is_stale]
+        if self._has_begun and [lan for lan in stale if lan.is_ipv6]:
+            self._loop.cancel(self._settling)
+            self._settling = self._loop.call_later(_SETTLE_MS, lambda: self._follow(self._lans))
+        self._follow([lan for lan in self._lans if not self._has_begun or not lan.is_ipv6])
+
+    def _follow(self, lans):
+        stale = [lan for lan in lans if lan.is_stale]
         for lan in stale:
             lan.close()
         if not [lan for lan in stale if lan.has_address]:
@@ -49,14 +64,19 @@ class Lans:
 
     def close(self):
         """Say goodbye and close everything."""
+        self._loop.cancel(self._settling)
         for lan in self._lans:
             lan.close()
 
 
 class Lan:
-    """Serves `gateway` as `device` (description.Device) on one `interface`, under its address."""
+    """Serves `gateway` as `device` (description.Device) on one `interface`, under its address of one family.
 
-    def __init__(self, loop, interface, port, device, gateway, notify_interval, boot):
+    Over IPv6 it has two: hosts that use their link-local address are told the router's own (UDA 1.1 A.2), others one
+    that they can reach from anywhere on the site.
+    """
+
+    def __init__(self, loop, interface, port, device, gateway, notify_interval, boot, is_ipv6=False):
         self._loop = loop
         self._interface = interface
         self._port = port
@@ -65,8 +85,9 @@ class Lan:
         self._notify_ms = notify_interval * 1000
         self._max_age = max(ssdp.MIN_MAX_AGE, 2 * notify_interval)  # one announcement may get lost
         self._boot = boot
-        self._served = None  # (index, address) that `open` saw
-        self._responder = None
+        self.is_ipv6 = is_ipv6
+        self._served = None  # (index, addresses) that `open` saw
+        self._responders = []  # (Responder, its group's address), one for each address
         self._http = None
         self._ssdp = None
         self._events = None
@@ -76,7 +97,8 @@ class Lan:
     @property
     def _present(self):
         interface = self._interface
-        return (interface.index, interface.address) if interface.is_up and interface.address else None
+        addresses = interface.served6 if self.is_ipv6 else [interface.address] if interface.address else []
+        return (interface.index, addresses) if interface.is_up and addresses else None
 
     @property
     def has_address(self):
@@ -93,30 +115,49 @@ class Lan:
         self._served = self._present
         if self._served is None:
             return
-        address = self._served[1]
-        self._responder = ssdp.Responder(self._device.targets(), {
-            version: "http://%s:%d%s" % (address, self._port, description.description_path(version))
-            for version in self._device.versions}, self._max_age, self._boot)
+        addresses = self._served[1]
+        where = "%s on %s port %d" % (self._interface.name, " and ".join(addresses), self._port)
+        targets = self._device.targets()
+        self._responders = [self._responder(targets, address) for address in addresses]
         self._events = Events(self._loop, self._interface, self._gateway)
-        control = Control(self._gateway, self._device, self._events, address)
+        control = Control(self._gateway, self._device, self._events, self._interface)
+        groups = (ssdp.GROUP_LINK, ssdp.GROUP_SITE) if self.is_ipv6 else (ssdp.GROUP,)
         try:
             self._http = HttpServer(self._loop, self._interface, self._port,
-                                    lambda request, peer: control.respond(request, peer, self._loop.now))
-            self._ssdp = MulticastSocket(self._loop, self._interface, ssdp.GROUP, ssdp.PORT, self._search)
+                                    lambda request, peer: control.respond(request, peer, self._loop.now), self.is_ipv6)
+            self._ssdp = MulticastSocket(self._loop, self._interface, groups, ssdp.PORT, self._search)
         except OSError as error:
-            log.error("cannot serve %s on %s port %d (errno %d): is another UPnP daemon running?"
-                      % (self._interface.name, address, self._port, error.errno))
+            log.error("cannot serve %s (errno %d): is another UPnP daemon running?" % (where, error.errno))
             self.close()
             self._served = self._present  # tried
             self._timers = [self._loop.call_later(_RETRY_MS, self.open)]
             return
-        log.info("serving %s on %s port %d" % (self._interface.name, address, self._port))
-        self._send(self._responder.byebye())  # whoever remembers an earlier life of this device forgets it
+        log.info("serving %s" % where)
+        self._notify(ssdp.BYEBYE)  # whoever remembers an earlier life of this device forgets it
         self.announce()
+
+    def _responder(self, targets, address):
+        """Return the Responder that tells of `address`, and the address of its group."""
+        group = ssdp.GROUP
+        if self.is_ipv6:
+            group = ssdp.GROUP_LINK if is_link_local(ip6_bytes(address)) else ssdp.GROUP_SITE
+        locations = {version: "http://%s%s" % (authority(address, self._port), description.description_path(version))
+                     for version in self._device.versions}
+        return ssdp.Responder(targets, locations, self._max_age, self._boot, group), (group, ssdp.PORT)
+
+    def _responder_for(self, peer):
+        """Return the Responder whose address a host with the address `peer` can reach best."""
+        wanted = None
+        if self.is_ipv6:
+            wanted = ssdp.GROUP_LINK if is_link_local(ip6_bytes(peer)) else ssdp.GROUP_SITE
+        for responder, group in self._responders:
+            if group[0] == wanted:
+                return responder
+        return self._responders[0][0]
 
     def _search(self, datagram, peer):
         # Soon, whatever MX allows: clients are known to give up after 250 ms.
-        answers = self._responder.answers(datagram, peer, self._loop.now_ms)
+        answers = self._responder_for(peer[0]).answers(datagram, peer, self._loop.now_ms)
         if not answers:
             return
         if self._waiting < _MAX_WAITING:
@@ -130,19 +171,23 @@ class Lan:
         if self._ssdp is not None:
             self._send(answers, peer)
 
-    def _send(self, datagrams, peer=None):
+    def _send(self, datagrams, peer):
         for datagram in datagrams:
             self._ssdp.send(datagram, peer)
+
+    def _notify(self, kind):
+        for responder, group in self._responders:
+            self._send(responder.notify(kind), group)
 
     def announce(self):
         """Announce the device, twice, and then regularly."""
         if self._ssdp is not None:
-            self._send(self._responder.alive())
-            self._set_timers([self._loop.call_later(_REPEAT_MS, lambda: self._send(self._responder.alive()))])
+            self._notify(ssdp.ALIVE)
+            self._set_timers([self._loop.call_later(_REPEAT_MS, lambda: self._notify(ssdp.ALIVE))])
 
     def _announce_again(self):
         self._ssdp.join()  # switches that saw nothing of us for a while forget that we want to hear searches
-        self._send(self._responder.alive())
+        self._notify(ssdp.ALIVE)
         self._set_timers()
 
     def _set_timers(self, timers=()):
@@ -159,7 +204,7 @@ class Lan:
     def tell_update(self):
         """Say that another interface changes: the next boot id is coming."""
         if self._ssdp is not None:
-            self._send(self._responder.update())
+            self._notify(ssdp.UPDATE)
 
     def look(self):
         """Called at the end of each turn of the loop: tell subscribers of changes."""
@@ -175,7 +220,7 @@ class Lan:
         self._cancel_timers()
         self._served = None
         if self._ssdp is not None:
-            self._send(self._responder.byebye())
+            self._notify(ssdp.BYEBYE)
             self._ssdp.close()
             self._ssdp = None
         if self._events is not None:

@@ -6,17 +6,20 @@ a conversation with the kernel. No bytes are understood here.
 
 import errno
 import socket
+import struct
 
 from . import log
-from .compat import (IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL,
-                     SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ignore_sender, ip4_bytes, netlink_socket, shutdown,
-                     split_address)
+from .compat import (AF_INET6, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP,
+                     IP_MULTICAST_TTL, IPPROTO_IPV6, IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_MULTICAST_HOPS,
+                     IPV6_MULTICAST_IF, IPV6_MULTICAST_LOOP, IPV6_V6ONLY, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
+                     ignore_sender, ip4_bytes, ip_bytes, netlink_socket, shutdown, split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
 _BACKLOG = const(16)
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
+_MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, so this is what bounds the memory
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
 _REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
 _DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
@@ -25,8 +28,32 @@ _DATAGRAM = const(1536)  # bytes; more than Ethernet carries
 _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
 _NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
 _MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
-_TTL = b"\x02\0\0\0"  # UDA 1.1 1.1.2: at most a router away
+_TTL = const(2)  # UDA 1.1 1.1.2: at most a router away
+_HOPS = const(10)  # UDA 2.0 A.2: a site may have more of them; what is for the link never leaves it
+# The numbers of each family's options: their level, leave and join a group, interface, reach and loop of what is sent.
+_IPV4 = (0, IP_DROP_MEMBERSHIP, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_MULTICAST_LOOP)
+_IPV6 = (IPPROTO_IPV6, IPV6_LEAVE_GROUP, IPV6_JOIN_GROUP, IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP)
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
+
+
+def _socket(ip, kind):
+    """Return a socket of that kind for the family of the address `ip`."""
+    return socket.socket(AF_INET6 if ":" in ip else socket.AF_INET, kind | SOCK_CLOEXEC)
+
+
+def _bound(interface, ip, port, kind):
+    """Return a socket of that kind on ip:port that hears and reaches the interface's network only."""
+    sock = _socket(ip, kind)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
+        if ":" in ip:
+            sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+        sock.bind(address(ip, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _would_block(error):
@@ -134,18 +161,16 @@ class _Connection:
 
 
 class HttpServer:
-    """Serves `respond(request, peer) -> bytes` on one address of `interface` (an Interface) to its neighbours."""
+    """Serves `respond(request, peer) -> bytes` to the neighbours of `interface`, on its IPv4 address or all IPv6 ones."""
 
-    def __init__(self, loop, interface, port, respond):
+    def __init__(self, loop, interface, port, respond, is_ipv6=False):
         self.loop = loop
         self.respond = respond
         self._interface = interface
         self._connections = []
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | SOCK_CLOEXEC)
+        self._most = _MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS
+        self._sock = _bound(interface, "::" if is_ipv6 else interface.address, port, socket.SOCK_STREAM)
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
-            self._sock.bind(address(interface.address, port))
             self._sock.listen(_BACKLOG)
             self._sock.setblocking(False)
         except OSError:
@@ -161,7 +186,7 @@ class HttpServer:
                 log.warning("accept failed (errno %d)" % error.errno)
             return
         peer = split_address(raw)[0]
-        if not self._interface.has_neighbour(ip4_bytes(peer)) or not self._has_room(peer):
+        if not self._interface.has_neighbour(ip_bytes(peer)) or not self._has_room(peer):
             sock.close()
             return
         sock.setblocking(False)
@@ -171,7 +196,7 @@ class HttpServer:
 
     def _has_room(self, peer):
         count = len([1 for connection in self._connections if connection.peer == peer])
-        return len(self._connections) < _MAX_CONNECTIONS and count < _MAX_CONNECTIONS_PER_HOST
+        return len(self._connections) < self._most and count < _MAX_CONNECTIONS_PER_HOST
 
     def forget(self, connection):
         """A connection has ended."""
@@ -196,7 +221,7 @@ class Delivery:
         self._data = data
         self._sent = 0
         self._done = done
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | SOCK_CLOEXEC)
+        self._sock = _socket(host, socket.SOCK_STREAM)
         self._deadline = loop.call_later(_DELIVERY_MS, lambda: self._end(False))
         try:
             self._sock.setblocking(False)
@@ -230,27 +255,26 @@ class Delivery:
 
 
 class MulticastSocket:
-    """A UDP socket on one `interface` that hears `group`:`port` and unicast to it, from neighbours only.
+    """A UDP socket on one `interface` that hears the `groups` at `port` and unicast to it, from neighbours only.
 
-    Calls receive(datagram, peer) with peer = (ip, port); `send` answers from the same port.
+    The groups (texts) are of one family. Calls receive(datagram, peer) with peer = (ip, port); `send` answers from the
+    same port.
     """
 
-    def __init__(self, loop, interface, group, port, receive):
+    def __init__(self, loop, interface, groups, port, receive):
         self._loop = loop
         self._interface = interface
         self._receive = receive
-        self._group = address(group, port)
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | SOCK_CLOEXEC)
-        local = ip4_bytes(interface.address)
-        self._membership = ip4_bytes(group) + local
+        is_ipv6 = ":" in groups[0]
+        self._numbers = _IPV6 if is_ipv6 else _IPV4
+        where = struct.pack("@i", interface.index) if is_ipv6 else ip4_bytes(interface.address)
+        self._memberships = [ip_bytes(group) + where for group in groups]
+        self._sock = _bound(interface, "::" if is_ipv6 else "0.0.0.0", port, socket.SOCK_DGRAM)
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
-            self._sock.setsockopt(0, IP_MULTICAST_IF, local)
-            self._sock.setsockopt(0, IP_MULTICAST_TTL, _TTL)
-            self._sock.setsockopt(0, IP_MULTICAST_LOOP, bytes(4))
-            self._sock.setsockopt(0, IP_ADD_MEMBERSHIP, self._membership)
-            self._sock.bind(address("0.0.0.0", port))
+            for option, value in zip(self._numbers[3:], (where, _HOPS if is_ipv6 else _TTL, 0)):
+                self._sock.setsockopt(self._numbers[0], option, value)
+            for membership in self._memberships:
+                self._sock.setsockopt(self._numbers[0], self._numbers[2], membership)
             self._sock.setblocking(False)
         except OSError:
             self._sock.close()
@@ -263,23 +287,24 @@ class MulticastSocket:
         except OSError:
             return  # an ICMP error of an answer that nobody wanted
         peer = split_address(raw)
-        if self._interface.has_neighbour(ip4_bytes(peer[0])):
+        if self._interface.has_neighbour(ip_bytes(peer[0])):
             self._receive(datagram, peer)
 
-    def send(self, datagram, peer=None):
-        """Send to `peer` (ip, port), or to the group."""
+    def send(self, datagram, peer):
+        """Send to `peer` (ip, port), a host or a group."""
         try:
-            self._sock.sendto(datagram, self._group if peer is None else address(peer[0], peer[1]))
+            self._sock.sendto(datagram, address(peer[0], peer[1]))
         except OSError as error:
             log.debug("a datagram was not sent (errno %d)" % error.errno)
 
     def join(self):
-        """Tell the network anew that we want to hear the group."""
-        for option in (IP_DROP_MEMBERSHIP, IP_ADD_MEMBERSHIP):
-            try:
-                self._sock.setsockopt(0, option, self._membership)
-            except OSError as error:
-                log.debug("the multicast group was not joined anew (errno %d)" % error.errno)
+        """Tell the network anew that we want to hear the groups."""
+        for membership in self._memberships:
+            for option in self._numbers[1:3]:
+                try:
+                    self._sock.setsockopt(self._numbers[0], option, membership)
+                except OSError as error:
+                    log.debug("the multicast group was not joined anew (errno %d)" % error.errno)
 
     def close(self):
         """End it."""

@@ -8,9 +8,9 @@ allowed. Rules are compared as ints: a request has up to twenty of them to pass.
 
 import struct
 
-from .compat import const, ip4_bytes
+from .compat import const, ip4_bytes, ip6_bytes, ip_bytes
 from .errors import UPnPError
-from .ip6 import ip6_bytes, is_global_unicast
+from .interfaces import is_link_local
 
 LOWEST_PORT = const(1024)  # below it are the ports of services that nobody opens by accident
 _HIGHEST_PORT = const(65535)
@@ -36,7 +36,8 @@ class Policy:
         """Refuse a mapping that `caller` (its address as text) may not have."""
         client = mapping.internal_client
         if client != caller and (self.is_secure or not self._is_other_host(client)):
-            raise UPnPError(606, "it asks for %s" % client)
+            # Over IPv6 nothing proves which IPv4 address is the caller's own.
+            raise UPnPError(606, "it asks %sfor %s" % ("over IPv6 " if ":" in caller else "", client))
         external_port, internal_port = mapping.external_port, mapping.internal_port
         for rule in self.rules:
             if rule.external_first <= external_port <= rule.external_last and self._is_about(
@@ -67,8 +68,7 @@ class Policy:
             return
         lan = self.lan_of(client)
         if lan is None or self._neighbours is None or not self._neighbours.is_same_host(
-                ip6_bytes(caller.partition("%")[0]) if ":" in caller else ip4_bytes(caller), ip6_bytes(client),
-                lan.index):
+                ip_bytes(caller), ip6_bytes(client), lan.index):
             raise UPnPError(606, "%s is not known to be an address of %s" % (client, caller))
 
     def lan_of(self, client):
@@ -77,7 +77,7 @@ class Policy:
         for interface in self._own:
             if interface.has_address(raw):
                 return None
-        if is_global_unicast(raw):
+        if _is_host(raw):
             for interface in self._lans:
                 if interface.has_prefix6(raw):
                     return interface
@@ -120,6 +120,14 @@ class Policy:
                 if (number ^ _number(address)) & ~hosts == 0 and (hosts < 2 or 0 < number & hosts < hosts):
                     return number >> 24 != 127
         return False
+
+
+def _is_host(raw):
+    """True for an IPv6 address (16 bytes) that a packet from elsewhere can be for.
+
+    Not unspecified, loopback or mapped, all of which are in ::/64, and neither link-local nor multicast (RFC 4291 2.4).
+    """
+    return raw[:8] != bytes(8) and raw[0] != 0xFF and not is_link_local(raw)
 
 
 def _number(address):

@@ -10,10 +10,9 @@ Owns the wire form of actions and of the UPnP data types. No sockets, no clock, 
 Raises UPnPError; any other exception is a bug.
 """
 
-from .compat import const, ip4_bytes
+from .compat import const, ip4_bytes, ip6_bytes, ip6_text
 from .errors import UPnPError
 from .errors import text_of as text_of_error
-from .ip6 import ip6_bytes, ip6_text
 from .xml import Document, Reader, XMLError, escape, unescape
 
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8

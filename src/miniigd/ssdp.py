@@ -2,16 +2,18 @@
 
 Owns the message formats, and what one source may have answered. No sockets, no timers; `now_ms` is an argument.
 
-    responder = Responder(device.targets(), {1: "http://192.168.1.1:5000/rootDesc.xml"}, 1800, Boot(1, 1))
+    responder = Responder(device.targets(), {1: "http://192.168.1.1:5000/rootDesc.xml"}, 1800, Boot(1, 1), GROUP)
     for datagram in responder.answers(datagram, peer, now_ms): send(datagram, peer)
-    for datagram in responder.alive(): send(datagram)
+    for datagram in responder.notify(ALIVE): send(datagram, (GROUP, PORT))
 """
 
 from . import log
 from .compat import const
-from .http import SERVER
+from .http import SERVER, authority
 
 GROUP = "239.255.255.250"
+GROUP_LINK = "ff02::c"  # UDA 1.1 A.2: for those who know our link-local address,
+GROUP_SITE = "ff05::c"  # and for those who know another
 PORT = const(1900)
 MIN_MAX_AGE = const(1800)  # seconds that an announcement stands at least (UDA 1.0 1.1.2)
 MAX_DATAGRAM = const(1500)  # bytes; a longer search is no search
@@ -29,7 +31,8 @@ ANSWER_MS = const(3)
 _SEARCHES = const(32)  # remembered to find duplicates
 
 _ROOT = "upnp:rootdevice"
-_ALIVE, _UPDATE, _BYEBYE = "alive", "update", "byebye"
+_SIGNATURE = 'OPT: "http://schemas.upnp.org/upnp/1/0/"; ns=01\r\n01-NLS: %d\r\n'
+ALIVE, UPDATE, BYEBYE = "alive", "update", "byebye"
 
 
 class Boot:
@@ -80,10 +83,11 @@ class Responder:
     """What the device says on one network.
 
     `targets` are the (search target, USN, version) of description.Device; `locations` the URL of each version's
-    description there; `max_age` in seconds; `boot` (Boot) is shared by all networks.
+    description there; `max_age` in seconds; `boot` (Boot) is shared by all networks; `group` is where it announces.
     """
 
-    def __init__(self, targets, locations, max_age, boot):
+    def __init__(self, targets, locations, max_age, boot, group=GROUP):
+        self._group = group
         self._targets = targets
         self._locations = locations
         self._max_age = max_age
@@ -129,36 +133,35 @@ class Responder:
     def _answer(self, target, usn, version):
         boot = self._boot
         return ("HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=%d\r\nEXT:\r\nLOCATION: %s\r\nSERVER: %s\r\nST: %s\r\n"
-                "USN: %s\r\nBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\nContent-Length: 0\r\n\r\n"
-                % (self._max_age, self._locations[version], SERVER, target, usn, boot.boot_id, boot.config_id)).encode()
+                "USN: %s\r\n%sBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\nContent-Length: 0\r\n\r\n"
+                % (self._max_age, self._locations[version], SERVER, target, usn, self._signature(), boot.boot_id,
+                   boot.config_id)).encode()
 
-    def alive(self):
-        """Return the datagrams that announce the device and its services (UDA 1.1 1.2.2)."""
-        return self._notify(_ALIVE)
+    def _signature(self):
+        """Return the header lines that tell clients over IPv6 of another life (UDA 1.0 annex A), as BOOTID does."""
+        return _SIGNATURE % self._boot.boot_id if ":" in self._group else ""
 
-    def byebye(self):
-        """Return the datagrams that take the announcements back (UDA 1.1 1.2.3)."""
-        return self._notify(_BYEBYE)
+    def notify(self, kind):
+        """Return the datagrams that announce the device and its services (ALIVE, UDA 1.1 1.2.2).
 
-    def update(self):
-        """Return the datagrams that say that the next life begins (UDA 1.1 1.2.4); the caller begins it then."""
-        return self._notify(_UPDATE)
-
-    def _notify(self, kind):
+        BYEBYE takes the announcements back (1.2.3), UPDATE says that the next life begins (1.2.4): the caller begins it
+        then.
+        """
         found = []
         boot = self._boot
+        host = authority(self._group.upper(), PORT)
         for target, usn, version in self._targets:
-            lines = ["NOTIFY * HTTP/1.1\r\nHOST: %s:%d\r\n" % (GROUP, PORT)]
-            if kind == _ALIVE:
+            lines = ["NOTIFY * HTTP/1.1\r\nHOST: %s\r\n" % host]
+            if kind == ALIVE:
                 lines.append("CACHE-CONTROL: max-age=%d\r\n" % self._max_age)
-            if kind != _BYEBYE:
+            if kind != BYEBYE:
                 lines.append("LOCATION: %s\r\n" % self._locations[version])
             lines.append("NT: %s\r\nNTS: ssdp:%s\r\n" % (target, kind))
-            if kind == _ALIVE:
+            if kind == ALIVE:
                 lines.append("SERVER: %s\r\n" % SERVER)
-            lines.append("USN: %s\r\nBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\n" % (
-                usn, boot.boot_id, boot.config_id))
-            if kind == _UPDATE:
+            lines.append("USN: %s\r\n%sBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\n" % (
+                usn, self._signature(), boot.boot_id, boot.config_id))
+            if kind == UPDATE:
                 lines.append("NEXTBOOTID.UPNP.ORG: %d\r\n" % boot.next_boot_id)
             lines.append("\r\n")
             found.append("".join(lines).encode())

@@ -112,7 +112,7 @@ class Supervisor:
     def __init__(self, settings):
         self._settings = settings
         self._loop = Loop()
-        self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device])
+        self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device], not settings.is_ipv6_disabled)
         lans = [self._interfaces[name] for name in settings.lan_devices]
         wan = self._interfaces[settings.wan_device]
         self._wan = Wan(wan, settings.upstream_bit_rate, settings.downstream_bit_rate, settings.external_ip,
@@ -140,7 +140,7 @@ class Supervisor:
         self._poll = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
-        self._reports = NetlinkChannel(interfaces.PROTOCOL, interfaces.GROUPS)
+        self._reports = NetlinkChannel(interfaces.PROTOCOL, self._interfaces.groups)
         self._ask_interfaces()
 
     def run(self):

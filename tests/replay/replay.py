@@ -255,7 +255,7 @@ class _Player:
 
     # the stand-ins
 
-    def _serve(self, loop, interface, port, respond):
+    def _serve(self, loop, interface, port, respond, is_ipv6):
         self.respond = respond
         return self
 
@@ -265,13 +265,14 @@ class _Player:
     def join(self):
         """See net.MulticastSocket."""
 
-    def _join(self, loop, interface, group, port, receive):
+    def _join(self, loop, interface, groups, port, receive):
         self._receive = receive
+        self._groups = groups
         return self
 
-    def send(self, datagram, peer=None):
+    def send(self, datagram, peer):
         """See net.MulticastSocket."""
-        if peer is not None:
+        if peer[0] not in self._groups:
             self.writer.data("udp %s:%d" % peer, "<", datagram)
         elif self._is_listening:
             self.writer.data("multicast", "<", datagram)

@@ -1,5 +1,6 @@
 """The lab itself: the machine, its two networks and the stand-ins for what OpenWrt provides."""
 
+import errno
 import io
 import socket
 import struct
@@ -9,7 +10,8 @@ import time
 import pytest
 
 from package import kit
-from qemu.lab import LAN_HOST, LAN_ROUTER, WAN_HOST, WAN_ROUTER
+from qemu.lab import GUEST_HOST_6, GUEST_ROUTER_6, LAN_HOST, LAN_HOST_6, LAN_ROUTER, LAN_ROUTER_6, WAN_HOST, \
+    WAN_HOST_6, WAN_ROUTER, WAN_ROUTER_6
 
 TOY = """#!/bin/sh
 echo "toy says $1"
@@ -152,6 +154,60 @@ def test_wan_to_router_and_to_lan_is_rejected(lab):
     assert isinstance(reach(lab.wan, (WAN_ROUTER, 80)), ConnectionRefusedError)
 
 
+def server6(space, address):
+    return space.call(socket.create_server, (address, 0), family=socket.AF_INET6)
+
+
+def test_lan_to_wan_is_routed_over_ipv6(lab):
+    for space, host, router in (lab.lan, LAN_HOST_6, LAN_ROUTER_6), (lab.guest, GUEST_HOST_6, GUEST_ROUTER_6):
+        assert isinstance(reach(space, (router, 80)), ConnectionRefusedError)
+        with server6(lab.wan, WAN_HOST_6) as server:
+            server.settimeout(5)
+            with space.call(socket.create_connection, server.getsockname()[:2], 5) as client:
+                link, peer = server.accept()
+                with link:
+                    assert peer[0] == host == client.getsockname()[0]  # nothing is translated
+                    client.sendall(b"hello")
+                    link.settimeout(5)
+                    assert link.recv(5) == b"hello"
+
+
+def test_wan_to_router_and_to_lan_is_rejected_over_ipv6_until_a_rule_says_otherwise(lab):
+    router = lab.router
+    allow = {"debian": ("nft insert rule inet fw4 forward_wan ip6 daddr %s tcp dport %d accept",
+                        "fw4 reload"),
+             "wrt": ("ip6tables -I zone_wan_forward -d %s -p tcp --dport %d -j ACCEPT",
+                     "fw3 reload"),
+             "bare": ("ip6tables -A forwarding_rule -d %s -p tcp --dport %d -j ACCEPT",
+                      "/etc/init.d/S45firewall restart")}
+    assert isinstance(reach(lab.wan, (WAN_ROUTER_6, 80)), ConnectionRefusedError)
+    with server6(lab.lan, LAN_HOST_6) as server:
+        address = server.getsockname()[:2]
+        assert reach(lab.lan, address) is None
+        assert isinstance(reach(lab.wan, address), ConnectionRefusedError)
+        rule, restore = allow[lab.model]
+        try:
+            router.check(rule % address)
+            assert reach(lab.wan, address) is None
+        finally:
+            router.check(restore)
+        assert isinstance(reach(lab.wan, address), ConnectionRefusedError)
+
+
+def test_ifup_restores_the_addresses_of_both_families(lab):
+    show = "for device in eth0 eth1 eth2; do ip addr show dev $device; done | grep -E '^ *inet' | sed 's/ *valid.*//'"
+    route = "; ip route show default; ip -6 route show default | sed 's/ metric.*//'"
+    before = lab.router.check(show + route)
+    assert before.count("inet6 fe80::") == 3 and before.count("inet6 2a00:") == 3 and "tentative" not in before
+    lab.router.check("ifdown wan; ifdown lan")
+    assert WAN_ROUTER_6 not in lab.router.check(show + route)
+    lab.router.check("ifup wan; ifup lan; ifup lan")  # the second time as a changed address makes it
+    assert lab.router.check(show + route) == before
+    lab.router.check("ip addr flush dev eth1; ifup wan")  # all addresses, as some tests do
+    assert lab.router.check(show + route) == before
+    assert reach(lab.lan, (LAN_ROUTER_6, 80)).errno == reach(lab.lan, (LAN_ROUTER, 80)).errno == errno.ECONNREFUSED
+
+
 def test_programs_run_inside_the_namespaces(lab):
     assert LAN_HOST in lab.lan.run(["ip", "address"], check=True).stdout
     assert lab.wan.python("import sys; print(sys.argv[1])", "x").stdout == "x\n"
@@ -254,14 +310,19 @@ def test_a_service_that_ignores_sigterm_is_killed(lab, toy):
 
 @pytest.mark.parametrize("lab", ["wrt"], indirect=True)
 def test_fw3_forwards_what_is_translated_and_nothing_else(lab):
-    rules = lab.router.check("iptables-save")
+    rules, rules6 = lab.router.check("iptables-save"), lab.router.check("ip6tables-save")
     wan = [line for line in rules.splitlines() if line.startswith("-A zone_wan_forward")]
     assert "--ctstate DNAT" in wan[0] and wan[0].endswith("-j ACCEPT")
     assert wan[1].endswith("-j reject") and len(wan) == 2
     assert ":FORWARD DROP" in rules
-    lab.router.check("fw3 reload")
-    assert lab.router.check("iptables-save | grep '^-A'") == "".join(
-        line + "\n" for line in rules.splitlines() if line.startswith("-A"))
+    assert ":FORWARD DROP" in rules6 and "DNAT" not in rules6
+    assert [line for line in rules6.splitlines() if line.startswith("-A zone_wan_forward")][-1].endswith("-j reject")
+    lab.router.check("ip6tables -N toy; ip6tables -A toy -j ACCEPT; ip6tables -I FORWARD -j toy; fw3 reload")
+    assert lab.router.check("ip6tables-save | grep toy") == ":toy - [0:0]\n-A FORWARD -j toy\n-A toy -j ACCEPT\n"
+    lab.router.check("ip6tables -D FORWARD -j toy; ip6tables -F toy; ip6tables -X toy; fw3 reload")
+    for program, earlier in ("iptables-save", rules), ("ip6tables-save", rules6):
+        assert lab.router.check(program + " | grep '^-A'") == "".join(
+            line + "\n" for line in earlier.splitlines() if line.startswith("-A"))
 
 
 @pytest.mark.parametrize("lab", ["debian"], indirect=True)
@@ -317,11 +378,12 @@ config_list_foreach first item show
 each() { config_get value "$1" bare nothing; echo "$1 $value $2"; }
 config_foreach each thing argument
 network_find_wan wan; network_get_device device "$wan"; network_get_ipaddr address "$wan"; network_get_subnet lan lan
-echo "$wan $device $address $lan"
+network_find_wan6 wan6
+echo "$wan6 $wan $device $address $lan"
 rm /etc/config/toy
 """)
     assert output == ("1|two  words; $HOME `id`|default\nitem <a b>\nitem <c>\nfirst nothing argument\n"
-                      "cfg01 word argument\nwan eth1 11.0.0.2 192.168.1.1/24\n")
+                      "cfg01 word argument\nwan wan eth1 11.0.0.2 192.168.1.1/24\n")
 
 
 @with_procd

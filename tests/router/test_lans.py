@@ -219,7 +219,7 @@ def test_a_new_address_is_served_and_every_network_hears_of_it(lans):
     moved = Client(lan.lab, lan.lab.guest, GUEST_HOST, NEW_ROUTER)
     with lan.space.call(listener, LAN_HOST) as at_lan, guest.space.call(listener, GUEST_HOST) as at_guest:
         try:
-            router.check("ip addr flush dev eth2 && ip addr add %s/24 broadcast + dev eth2" % NEW_ROUTER)
+            router.check("ip -4 addr flush dev eth2 && ip addr add %s/24 broadcast + dev eth2" % NEW_ROUTER)
             assert notified(at_guest, "alive", NT=ROOT, LOCATION=location(NEW_ROUTER))
             values = notified(at_lan, "update", NT=ROOT)
             assert values["LOCATION"] == location(LAN_ROUTER)

@@ -11,13 +11,12 @@ import struct
 
 from miniigd import log
 from miniigd import loop as loop_module
-from miniigd.compat import IP_MULTICAST_IF
+from miniigd.compat import AF_INET6, IP_MULTICAST_IF, address, ip6_bytes
 from miniigd.errors import UPnPError
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
 from miniigd.http import RequestReader
 from miniigd.interfaces import Interface
-from miniigd.ip6 import ip6_bytes, is_same_prefix
 from miniigd.mapping import MappingTable
 from miniigd.netlink import attributes, messages
 from miniigd.policy import Policy
@@ -131,6 +130,21 @@ def lacks_multicast():
         sock.close()
 
 
+def lacks_ipv6():
+    """True where this machine, or what emulates it, has no IPv6 to try sockets with."""
+    try:
+        sock = socket.socket(AF_INET6, socket.SOCK_DGRAM)
+    except OSError:
+        return True
+    try:
+        sock.bind(address("::1", 0))
+        return False
+    except OSError:
+        return True
+    finally:
+        sock.close()
+
+
 class Output:
     """Stands in for `sys` in a module: `with Output(log) as output: ...`, then output.text() is what was written."""
 
@@ -231,33 +245,27 @@ class QuietWan(Wan):
         return (protocol, port) in self.services
 
 
-class Lan6:
-    """Stands in for the LAN's Interface: the router is ROUTER6 in `prefix`, a text and a length."""
+LAN6_INDEX = 3
 
-    index = 3
-    addresses = ()
 
-    def __init__(self, prefix="2001:db8::", length=64):
-        self.prefix, self.length = ip6_bytes(prefix), length
-
-    def has_address(self, raw):
-        return raw == ip6_bytes(ROUTER6)
-
-    def has_prefix6(self, raw):
-        return is_same_prefix(self.prefix, raw, self.length)
+def make_lan6(address=ROUTER6):
+    """Return the Interface of a LAN on which the router has that IPv6 address, in a prefix of 64 bits."""
+    interface = Interface("lan")
+    interface.index, interface.is_up, interface.addresses6 = LAN6_INDEX, True, [(ip6_bytes(address), 64, True)]
+    return interface
 
 
 class Neighbours:
     """Stands in for neighbours.Neighbours: HOST and HOST6 are one host, OTHER and OTHER6 another."""
 
     def is_same_host(self, raw, other, index):
-        assert index == Lan6.index
+        assert index == LAN6_INDEX
         return raw[-1] == other[-1]
 
 
 def make_gateway6(**named):
     """Return a Gateway with a LAN that has a prefix; ids of pinholes are 1, 2, 3 ..."""
-    lan = Lan6()
+    lan = make_lan6()
     gateway = make_gateway(policy=Policy(lans=[lan], own=[lan], neighbours=Neighbours(), **named))
     gateway.pinholes.table._make_number = lambda: 1
     return gateway

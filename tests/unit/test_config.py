@@ -7,6 +7,7 @@ from miniigd.errors import ConfigError
 # (option, value, attribute, what it is then)
 RIGHT = (
     ("enabled", "1", "enabled", 1), ("enabled", "yes", "enabled", 1), ("enable_upnp", "0", "serves_upnp", False),
+    ("ipv6_disable", "1", "is_ipv6_disabled", 1),
     ("enable_upnp", "off", "serves_upnp", False), ("enable_natpmp", "0", "enable_natpmp", 0),
     ("enable_pcp_pmp", "0", "enable_natpmp", 0), ("enable_protocols", "upnp-igd", "serves_upnp", True),
     ("enable_protocols", "all", "serves_upnp", True), ("enable_protocols", "pcp+nat-pmp", "serves_upnp", False),

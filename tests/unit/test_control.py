@@ -4,10 +4,12 @@ from helpers import (HOST, HOST6, OTHER, OTHER6, Files, Output, damaged, element
                      make_request, texts)
 from miniigd import pinholes as pinholes_module
 from miniigd import log
+from miniigd.compat import ip6_bytes
 from miniigd.control import Control
 from miniigd.description import Device
 from miniigd.errors import FirewallError
 from miniigd.http import HTTPError, RequestReader
+from miniigd.interfaces import Interface
 from miniigd.mapping import MAX_MAPPINGS
 from miniigd.pinhole import MAX_PINHOLES
 from miniigd.xml import unescape
@@ -44,12 +46,18 @@ class _Events:
         return self.answer
 
 
+def _interface():
+    interface = Interface("lan")
+    interface.addresses = [(LAN, 24)]
+    return interface
+
+
 def _control(versions=(1, 2), is_ppp=False, address="81.2.69.160"):
     gateway = make_gateway(address)
     device = Device(UUID, versions, is_ppp)
     gateway.default_connection_services = {
         version: device.default_connection_service(version) for version in versions}
-    return Control(gateway, device, _Events(), LAN), gateway
+    return Control(gateway, device, _Events(), _interface()), gateway
 
 
 def _respond(control, method, path, headers=(), body=b"", caller=HOST, now=100):
@@ -244,6 +252,51 @@ def test_a_name_that_leads_here_is_refused():
                  b"localhost:5000"):
         for method, path in (("GET", "/rootDesc.xml"), ("POST", URL)):
             assert _respond(control, method, path, ((b"HOST", host),))[0] == 403, host
+
+
+def test_over_ipv6_each_address_of_the_interface_is_its_name():
+    control, _ = _control()
+    control._interface.addresses = []
+    control._interface.addresses6 = [(ip6_bytes("fe80::1"), 64, True), (ip6_bytes("2a00:11:0:1::1"), 64, True)]
+    for host, own in ((b"[fe80::1]:5000", b"fe80::1"), (b"[fe80::1%25eth0]:5000", b"fe80::1"),
+                      (b"[2a00:11:0:1::1]", b"2a00:11:0:1::1"), (b"[2A00:11:0:1:0::1]:5000", b"2A00:11:0:1:0::1")):
+        status, _, body = _respond(control, "GET", "/rootDesc.xml", ((b"Host", host),), caller="fe80::2")
+        assert status == 200 and b"<presentationURL>http://[%s]/</presentationURL>" % own in body
+    for host in (b"fe80::1", b"fe80::1:5000", b"[fe80::2]:5000", b"[fe80::1]x", b"192.168.1.1:5000", b"[", b"[]",
+                 b"router.example:5000", b"[router.example]:5000", b"\xff:1"):
+        assert _respond(control, "GET", "/rootDesc.xml", ((b"Host", host),), caller="fe80::2")[0] == 403, host
+    body = _respond(control, "GET", "/rootDesc.xml", caller="fe80::2")[2]  # HTTP/1.0 needs no Host header
+    assert b"<presentationURL>http://[2a00:11:0:1::1]/</presentationURL>" in body
+
+
+def test_over_ipv6_everything_can_be_read_and_no_port_is_opened():
+    """Nothing proves which IPv4 address is the caller's own."""
+    control, gateway = _control()
+    identity = b"<NewRemoteHost></NewRemoteHost><NewExternalPort>8000</NewExternalPort><NewProtocol>TCP</NewProtocol>"
+    details = (b"<NewInternalPort>8000</NewInternalPort><NewInternalClient>%s</NewInternalClient>"
+               b"<NewEnabled>1</NewEnabled><NewPortMappingDescription></NewPortMappingDescription>"
+               b"<NewLeaseDuration>0</NewLeaseDuration>")
+    add, nobody = identity + details % HOST.encode(), identity + details % b""
+    assert _call(control, b"AddPortMapping", add)[0] == 200
+    assert b"<NewExternalIPAddress>81.2.69.160<" in _call(control, b"GetExternalIPAddress", caller="fe80::2")[2]
+    assert b"<NewInternalClient>192.168.1.2<" in _call(
+        control, b"GetGenericPortMappingEntry", b"<NewPortMappingIndex>0</NewPortMappingIndex>", caller="fe80::2")[2]
+    for name, arguments, path, code in (
+            (b"AddPortMapping", add, URL, b"718"), (b"AddPortMapping", add, URL_2, b"606"),
+            (b"AddPortMapping", nobody, URL, b"718"), (b"AddPortMapping", nobody, URL_2, b"606"),
+            (b"AddAnyPortMapping", add, URL_2, b"606"), (b"AddAnyPortMapping", nobody, URL_2, b"606"),
+            (b"DeletePortMapping", identity, URL, b"714"), (b"DeletePortMapping", identity, URL_2, b"606")):
+        for _ in range(2):
+            status, _, body = _call(control, name, arguments, path, "fe80::2")
+            assert status == 500 and b"<errorCode>%s<" % code in body, (name, path, body)
+    assert len(gateway.table) == 1
+    with Output(log) as output:
+        for arguments in add, nobody:
+            control.respond(make_request("POST", URL, ((b"SOAPAction", b'"urn:x#AddPortMapping"'),),
+                                         b"<s:Envelope><s:Body><u:AddPortMapping>%s</u:AddPortMapping></s:Body>"
+                                         b"</s:Envelope>" % arguments), "fe80::3", 100)
+    assert "fe80::3: it asks over IPv6 for 192.168.1.2" in output.text()
+    assert "fe80::3: it asks over IPv6 and names no IPv4 address" in output.text()
 
 
 def test_a_call_without_a_soap_action_header_is_refused():
@@ -524,7 +577,7 @@ PINHOLE_TEXTS = {402: b"Invalid Args", 501: b"Action Failed", 606: b"Action not 
 
 def _with_two_pinholes():
     gateway = make_gateway6()
-    control = Control(gateway, Device(UUID), _Events(), LAN)
+    control = Control(gateway, Device(UUID), _Events(), _interface())
     for client, caller in ((HOST6, HOST), (OTHER6, OTHER)):
         assert _call(control, b"AddPinhole", _pinhole(client=client.encode()), URL_PINHOLES, caller)[0] == 200
     return control, gateway

@@ -5,10 +5,9 @@ import struct
 
 from helpers import Output, values
 from miniigd import log
-from miniigd.compat import ip4_bytes
+from miniigd.compat import ip4_bytes, ip6_bytes
 from miniigd.errors import FirewallError
 from miniigd.firewall.conntrack import Flows
-from miniigd.ip6 import ip6_bytes
 from miniigd.mapping import PortMapping
 from miniigd.netlink import Message, attributes, messages
 from miniigd.pinhole import Pinhole

@@ -3,8 +3,8 @@
 import struct
 
 from helpers import nft_messages, values
+from miniigd.compat import ip6_bytes
 from miniigd.firewall import nft_pinholes
-from miniigd.ip6 import ip6_bytes
 from miniigd.netlink import Message
 from miniigd.pinhole import Pinhole
 

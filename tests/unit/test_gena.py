@@ -227,6 +227,22 @@ def test_messages_go_to_the_asking_host_and_nowhere_else():
     assert _refused(NEW, OTHER) == 412
 
 
+def test_callbacks_over_ipv6():
+    for url, caller, host, port in (
+            (b"http://[fe80::2]:8000/e", "fe80::2", "fe80::2", 8000), (b"http://[fe80::2]/e", "fe80::2", "fe80::2", 80),
+            (b"http://[FE80:0:0::0002]:8000/e", "fe80::2", "fe80::2", 8000),
+            (b"http://[fe80::2%25wlan0]:8000/e", "fe80::2", "fe80::2", 8000)):
+        _, subscription = _subscribe(_subscriptions(), (NT, (b"CALLBACK", b"<%s>" % url)), caller)
+        assert (subscription.host, subscription.port, subscription.path) == (host, port, "/e")
+        data = subscription.message(_values())
+        assert _message(data)[1]["HOST"] == "[%s]:%d" % (host, port)
+    for url in (b"http://[fe80::3]:8000/e", b"http://192.168.1.2:8000/e", b"http://fe80::2/e", b"http://[fe80::2]8000/e",
+                b"http://[fe80::2]:/e", b"http://[fe80::2:8000/e", b"http://[]:80/e", b"http://[::ffff:c0a8:102]/e",
+                b"http://[fe80::2x]/e", b"http://[\xff]/e"):
+        assert _refused((NT, (b"CALLBACK", b"<%s>" % url)), "fe80::2") == 412, url
+    assert _refused((NT, (b"CALLBACK", b"<http://[fe80::2]:8000/e>"))) == 412
+
+
 def test_what_is_no_callback():
     for value in (
             b"", b"<", b"<>", b"http://192.168.1.2/e", b"<192.168.1.2/e>", b"</e>", b"<//192.168.1.2/e>",

@@ -2,7 +2,7 @@
 
 from helpers import damaged, raised
 from miniigd import http
-from miniigd.http import HTTPError, RequestReader
+from miniigd.http import HTTPError, RequestReader, authority, split_authority
 
 POST = (b"POST /upnp/control/WANIPConn1 HTTP/1.1\r\nHost: 192.168.1.1:5000\r\nUser-Agent: x\r\nContent-Length: 7\r\n"
         b"Content-Type: text/xml\r\nSOAPAction: \"urn:x#Y\"\r\nConnection: Close\r\n\r\n<a></a>")
@@ -154,6 +154,23 @@ def test_a_client_that_waits_for_100_continue():
     assert reader.next_request().body == b"ab"
     assert not reader.wants_continue
     assert http.CONTINUE == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+AUTHORITIES = (
+    (b"192.168.1.1:5000", (b"192.168.1.1", b"5000")), (b"192.168.1.1", (b"192.168.1.1", None)),
+    (b"router:", (b"router", b"")), (b"", (b"", None)), (b"[fe80::1]:5000", (b"fe80::1", b"5000")),
+    (b"[fe80::1]", (b"fe80::1", None)), (b"[fe80::1]:", (b"fe80::1", b"")), (b"[fe80::1%25eth0]:80", (b"fe80::1", b"80")),
+    (b"[fe80::1%eth0]", (b"fe80::1", None)), (b"[fe80::1]5000", (b"", None)), (b"[", (b"", None)),
+    (b"[fe80::1", (b"fe80::1", None)), (b"fe80::1", (b"fe80", b":1")),
+)
+
+
+def test_the_two_parts_of_an_authority():
+    for text, parts in AUTHORITIES:
+        assert split_authority(text) == parts, text
+    for address, text in (("192.168.1.1", "192.168.1.1:5000"), ("fe80::1", "[fe80::1]:5000")):
+        assert authority(address, 5000) == text
+        assert split_authority(text.encode()) == (address.encode(), b"5000")
 
 
 def test_the_head_of_an_answer():

@@ -4,8 +4,8 @@ import struct
 
 from helpers import raised, values
 from miniigd import netlink
-from miniigd.compat import ip4_bytes
-from miniigd.interfaces import GROUPS, PROTOCOL, Interface, Interfaces, is_answered
+from miniigd.compat import ip4_bytes, ip6_bytes
+from miniigd.interfaces import PROTOCOL, Interface, Interfaces, is_answered
 from miniigd.netlink import Message
 
 NEWLINK, DELLINK, NEWADDR, DELADDR = 16, 17, 20, 21
@@ -203,7 +203,10 @@ def test_neighbours():
 
 
 def test_the_present_state_is_asked_for():
-    assert (PROTOCOL, GROUPS) == (0, 0x11)  # NETLINK_ROUTE; RTMGRP_LINK and RTMGRP_IPV4_IFADDR
+    assert PROTOCOL == 0  # NETLINK_ROUTE; the groups are RTMGRP_LINK, RTMGRP_IPV4_IFADDR and RTMGRP_IPV6_IFADDR
+    assert (Interfaces([]).groups, Interfaces([], False).groups) == (0x111, 0x11)
+    assert netlink.messages(Interfaces([], False).requests()[0])[0][0] == 22
+    assert Interfaces([], False).requests()[0][16:] == b"\2" + bytes(7)  # AF_INET alone
     requests = Interfaces(["br-lan", "pppoe-wan"]).requests()
     assert len(requests) == 3
     for request, name in zip(requests, (b"br-lan\0", b"pppoe-wan\0")):
@@ -215,8 +218,106 @@ def test_the_present_state_is_asked_for():
     kind, _, start, end = netlink.messages(requests[2])[0]
     assert kind == 22  # RTM_GETADDR
     assert struct.unpack_from("@H", requests[2], 6)[0] == netlink.REQUEST | netlink.DUMP
-    assert requests[2][start:end] == b"\2" + bytes(7)
+    assert requests[2][start:end] == bytes(8)  # of all families
     assert len(set([netlink.messages(request)[0][1] for request in requests])) == 3
+
+
+TEMPORARY, OPTIMISTIC, DAD_FAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x01, 0x04, 0x08, 0x20, 0x40, 0x80
+LINK, GLOBAL, OTHER, LOCAL = "fe80::1", "2a00:11:0:1::1", "2a00:11:0:9::1", "fd12:3456::1"
+
+
+def _address6(kind, index, address, length=64, flags=PERMANENT, local=None):
+    message = Message()
+    message.begin(kind, 0, 0)
+    message.add(struct.pack("@BBBBI", 10, length, flags, 0, index))
+    if local is not None:
+        message.attribute(2, ip6_bytes(local))
+    message.attribute(1, ip6_bytes(address))
+    message.attribute(6, bytes(16))  # IFA_CACHEINFO
+    message.end()
+    return bytes(message.data)
+
+
+def test_ipv6_addresses_come_and_go():
+    interfaces = _known()
+    lan = interfaces["lan"]
+    assert lan.served6 == []
+    assert interfaces.receive(_address6(NEWADDR, 3, LINK))
+    assert lan.served6 == [LINK]
+    assert interfaces.receive(_address6(NEWADDR, 3, GLOBAL))
+    assert not interfaces.receive(_address6(NEWADDR, 3, GLOBAL))  # the kernel says so again: its lifetime is another
+    assert lan.addresses6 == [(ip6_bytes(LINK), 64, True), (ip6_bytes(GLOBAL), 64, True)]
+    assert lan.served6 == [LINK, GLOBAL] and lan.addresses == [("192.168.1.1", 24)]
+    assert interfaces["wan"].addresses6 == []
+    for raw, expected in ((ip6_bytes(GLOBAL), True), (ip6_bytes(OTHER), False), (ip4_bytes("192.168.1.1"), True),
+                          (ip4_bytes("192.168.1.2"), False)):
+        assert lan.has_address(raw) == expected
+    assert interfaces.receive(_address6(DELADDR, 3, GLOBAL))
+    assert not interfaces.receive(_address6(DELADDR, 3, GLOBAL))
+    assert lan.served6 == [LINK]
+    assert interfaces.receive(_link(DELLINK, 3, "lan"))
+    assert lan.addresses6 == [] and lan.served6 == []
+
+
+def test_an_ipv6_address_counts_once_it_is_known_to_be_ours_alone():
+    interfaces = _known()
+    lan = interfaces["lan"]
+    assert not interfaces.receive(_address6(NEWADDR, 3, LINK, flags=PERMANENT | TENTATIVE))
+    assert not interfaces.receive(_address6(NEWADDR, 3, LINK, flags=PERMANENT | TENTATIVE | DAD_FAILED))
+    assert lan.served6 == []
+    assert interfaces.receive(_address6(NEWADDR, 3, LINK, flags=PERMANENT | TENTATIVE | OPTIMISTIC))
+    assert not interfaces.receive(_address6(NEWADDR, 3, LINK))
+    assert lan.served6 == [LINK]
+    assert interfaces.receive(_address6(NEWADDR, 3, LINK, flags=PERMANENT | TENTATIVE | DAD_FAILED))  # it was not
+    assert lan.served6 == []
+
+
+def test_the_ipv6_address_that_others_are_told_is_the_one_that_lasts():
+    interfaces = _known()
+    lan = interfaces["lan"]
+    for address, flags, told in (
+            (GLOBAL, TEMPORARY, GLOBAL), (OTHER, 0, OTHER), (GLOBAL, 0, GLOBAL), (GLOBAL, DEPRECATED, OTHER),
+            (LOCAL, DEPRECATED, OTHER), (OTHER, DEPRECATED, LOCAL), (OTHER, 0, OTHER), (LOCAL, 0, LOCAL)):
+        assert interfaces.receive(_address6(NEWADDR, 3, address, flags=flags))
+        assert lan.served6 == [told], (address, flags)
+    assert interfaces.receive(_address6(NEWADDR, 3, LINK))
+    assert lan.served6 == [LINK, LOCAL]
+
+
+def test_a_neighbour_over_ipv6_has_one_of_our_prefixes_or_is_on_the_link():
+    interfaces = _known()
+    lan, wan = interfaces["lan"], interfaces["wan"]
+    assert lan.has_neighbour(ip6_bytes("fe80::2")) and not lan.has_prefix6(ip6_bytes("fe80::2"))
+    assert not lan.has_neighbour(ip6_bytes("2a00:11:0:1::2"))
+    interfaces.receive(_address6(NEWADDR, 3, LINK) + _address6(NEWADDR, 3, GLOBAL, 60, DEPRECATED) +
+                       _address6(NEWADDR, 4, OTHER) + _address6(NEWADDR, 4, "2a00:22::1", 128, local="2a00:33::1"))
+    for text, expected in (("2a00:11:0:1::2", True), ("2a00:11:0:f:ffff::", True), ("2a00:11:0:10::", False),
+                           ("2a00:11:0:9::2", True), ("febf::1", True), ("fec0::1", False), ("::1", False)):
+        assert lan.has_neighbour(ip6_bytes(text)) == expected, text
+    # What is the WAN's is no neighbour of the LAN, and the address of a point-to-point link is ours, not the other's.
+    assert not lan.has_neighbour(ip6_bytes("2a00:33::1"))
+    assert wan.has_neighbour(ip6_bytes("2a00:33::1")) and not wan.has_neighbour(ip6_bytes("2a00:22::1"))
+    assert wan.has_neighbour(ip6_bytes("2a00:11:0:9::2")) and not wan.has_neighbour(ip6_bytes("2a00:11:0:1::2"))
+
+
+def test_ipv6_that_is_switched_off_is_not_there():
+    interfaces = Interfaces(["lan"], False)
+    assert interfaces.receive(_link(NEWLINK, 3, "lan"))
+    assert not interfaces.receive(_address6(NEWADDR, 3, GLOBAL))
+    assert interfaces["lan"].served6 == []
+
+
+def test_no_report_of_ipv6_that_was_damaged_on_the_way_raises():
+    whole = _address6(NEWADDR, 3, GLOBAL)
+    for position in range(len(whole)):
+        for byte in (0, 1, 2, 3, 10, 16, 255):
+            interfaces = _known()
+            interfaces.receive(whole[:position] + bytes([byte]) + whole[position + 1:])
+            interfaces.receive(whole[:position])
+            for raw, _, _ in interfaces["lan"].addresses6:
+                assert len(raw) == 16
+            for raw in [bytes(16)] + [raw for raw, _, _ in interfaces["lan"].addresses6]:
+                interfaces["lan"].has_neighbour(raw)
 
 
 def test_what_is_forgotten_can_be_learnt_again():

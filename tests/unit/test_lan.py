@@ -3,9 +3,9 @@
 import errno
 import socket
 
-from helpers import Clock, Output, QuietWan, lacks_multicast
+from helpers import Clock, Output, QuietWan, lacks_ipv6, lacks_multicast
 from miniigd import description, http, log, ssdp
-from miniigd.compat import IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes
+from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, ip6_bytes
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
 from miniigd.interfaces import Interface
@@ -308,6 +308,76 @@ def test_it_follows_the_address():
         assert _heard(member, loop) == []
         member.close()
     assert output.text().count("serving lo on ") == 2
+
+
+def _served6(interface, *addresses):
+    interface.addresses6 = [(ip6_bytes(one), 128 if one == "::1" else 64, True) for one in addresses]
+
+
+def test_the_same_device_over_ipv6():
+    """Found by unicast (the loopback interface has no groups), read, and the address followed."""
+    if lacks_multicast() or lacks_ipv6():
+        return
+    with Clock() as clock, Output(log) as output:
+        loop, interface = Loop(), _interface(None)
+        interface.addresses = []
+        lans = _lan(interface, loop)
+        lans.follow()
+        assert output.text() == ""
+        _served6(interface, "::1")
+        lans.follow()  # at the start there is nobody whom several changes would disturb
+        assert "serving lo on ::1 port %d\n" % PORT in output.text()
+        client = socket.socket(AF_INET6, socket.SOCK_DGRAM)
+        client.setblocking(False)
+        client.sendto(b"M-SEARCH * HTTP/1.1\r\nST: ssdp:all\r\n\r\n", address("::1", ssdp.PORT))
+        assert _heard(client, loop) == []
+        clock.ms += ssdp.ANSWER_MS
+        answers = _heard(client, loop)
+        assert len(answers) == len(DEVICE.targets())
+        for answer in answers:
+            assert b"\r\nLOCATION: http://[::1]:%d/" % PORT in answer and b"\r\n01-NLS: " in answer
+        stream = socket.socket(AF_INET6, socket.SOCK_STREAM)
+        stream.connect(address("::1", PORT))
+        stream.send(b"GET /rootDesc.xml HTTP/1.1\r\nHost: [::1]:%d\r\n\r\n" % PORT)
+        assert _all_of(stream, loop).endswith(DEVICE.document(1, "http://[::1]/"))
+        for addresses in (("::1", "2a00:11:0:1::1"), ("::1", "fd00::1")):
+            _served6(interface, *addresses)
+            lans.follow()
+            clock.ms += 999
+            loop.turn(0)
+        assert "fd00::1" not in output.text()  # more may come
+        clock.ms += 1
+        loop.turn(0)
+        assert "serving lo on fd00::1 port %d\n" % PORT in output.text() and "2a00" not in output.text()
+        interface.addresses6 = []
+        lans.follow()
+        clock.ms += 1000
+        loop.turn(0)
+        stream = socket.socket(AF_INET6, socket.SOCK_STREAM)
+        try:
+            stream.connect(address("::1", PORT))
+            raise AssertionError("it is served on an interface without an address")
+        except OSError as error:
+            assert error.errno == errno.ECONNREFUSED
+        lans.close()
+        stream.close()
+        client.close()
+
+
+def test_each_host_is_told_an_address_of_the_kind_that_it_has():
+    with Output(log):
+        loop, interface = Loop(), _interface(None)
+        lan = _lan(interface, loop)._lans[1]
+        for addresses, expected in (
+                (("fe80::1", "2a00:11:0:1::1"), (("ff02::c", "[fe80::1]"), ("ff05::c", "[2a00:11:0:1::1]"))),
+                (("2a00:11:0:1::1", "fe80::1", "fd00::1"), (("ff02::c", "[fe80::1]"), ("ff05::c", "[fd00::1]"))),
+                (("fe80::1",), (("ff02::c", "[fe80::1]"),)), (("fd00::1",), (("ff05::c", "[fd00::1]"),))):
+            _served6(interface, *addresses)
+            lan._responders = [lan._responder(DEVICE.targets(), one) for one in interface.served6]
+            found = [(group, responder._locations[1]) for responder, group in lan._responders]
+            assert found == [((group, 1900), "http://%s:%d/rootDesc.xml" % (host, PORT)) for group, host in expected]
+            for peer, index in (("fe80::2", 0), ("2a00:11:0:1::2", -1), ("fd00::2", -1)):
+                assert lan._responder_for(peer) is lan._responders[index][0]
 
 
 def _boot_ids(datagrams):

@@ -5,8 +5,8 @@ import struct
 
 from helpers import Output
 from miniigd import log, neighbours
+from miniigd.compat import ip6_bytes
 from miniigd.errors import FirewallError
-from miniigd.ip6 import ip6_bytes
 from miniigd.neighbours import Neighbours
 from miniigd.netlink import Message, attributes, messages
 

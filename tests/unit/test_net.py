@@ -4,9 +4,9 @@ import errno
 import socket
 import struct
 
-from helpers import Clock, Output, lacks_multicast, raised, received
+from helpers import Clock, Output, lacks_ipv6, lacks_multicast, raised, received
 from miniigd import log, netlink
-from miniigd.compat import IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, split_address
+from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, ip6_bytes, split_address
 from miniigd.errors import FirewallError
 from miniigd.interfaces import Interface
 from miniigd.loop import EVENT_READ, Loop
@@ -340,7 +340,7 @@ def test_what_cannot_be_opened_leaves_no_socket():
     interface = _interface()
     interface.addresses = [("192.0.2.77", 24)]
     assert raised(OSError, HttpServer, Loop(), interface, served.port, None).errno == errno.EADDRNOTAVAIL
-    raised(OSError, MulticastSocket, Loop(), _interface(name="gone0"), GROUP, GROUP_PORT, None)
+    raised(OSError, MulticastSocket, Loop(), _interface(name="gone0"), (GROUP,), GROUP_PORT, None)
     again = _Served()
     again.close()
 
@@ -547,7 +547,7 @@ class _Heard:
     def __init__(self, prefix=8):
         self.loop = Loop()
         self.datagrams = []
-        self.sock = MulticastSocket(self.loop, _interface(prefix), GROUP, GROUP_PORT,
+        self.sock = MulticastSocket(self.loop, _interface(prefix), (GROUP,), GROUP_PORT,
                                     lambda datagram, peer: self.datagrams.append((datagram, peer)))
 
 
@@ -583,7 +583,7 @@ def test_announcements_reach_the_group():
         return
     heard, member = _Heard(), _udp(GROUP_PORT, "0.0.0.0")
     member.setsockopt(0, IP_ADD_MEMBERSHIP, ip4_bytes(GROUP) + ip4_bytes("127.0.0.1"))
-    heard.sock.send(b"hello")
+    heard.sock.send(b"hello", (GROUP, GROUP_PORT))
     assert member.recv(100) == b"hello"
     heard.sock.close()
     member.close()
@@ -615,6 +615,113 @@ def test_a_datagram_that_cannot_be_sent_is_no_failure():
     _turn(heard.loop)
     assert heard.datagrams == []
     heard.sock.close()
+
+
+def _interface6():
+    interface = Interface("lo")
+    interface.index, interface.is_up, interface.addresses6 = 1, True, [(ip6_bytes("::1"), 128, True)]
+    return interface
+
+
+def test_the_same_over_ipv6():
+    """A request, and a message to a subscriber; at the same port as over IPv4, by neighbours only."""
+    if lacks_ipv6():
+        return
+    served = _Served()
+    requests, interface = [], _interface6()
+
+    def respond(request, peer):
+        requests.append((request.path, peer))
+        return served.reply
+
+    server = HttpServer(served.loop, interface, served.port, respond, True)
+    for is_neighbour in (True, False):
+        client = socket.socket(AF_INET6, socket.SOCK_STREAM)
+        client.connect(address("::1", served.port))
+        client.setblocking(False)
+        _turn(served.loop)
+        if is_neighbour:
+            client.send(b"GET /six HTTP/1.1\r\n\r\n")
+        assert received(served.loop, client) == (served.reply if is_neighbour else b"", True)
+        client.close()
+        interface.addresses6 = []
+    assert requests == [("/six", "::1")] and served.requests == []
+    client = served.connect()
+    served.send(client, b"GET /four HTTP/1.1\r\n\r\n")
+    assert served.read(client) == (served.reply, True)
+    assert served.requests == [("GET", "/four", b"", "127.0.0.1")]
+    server.close()
+    served.close(client)
+
+
+def test_room_over_ipv6_is_less():
+    if lacks_ipv6():
+        return
+    loop, clients = Loop(), []
+    server = HttpServer(loop, _interface6(), PORT + 30, None, True)
+    for number in range(9):
+        client = socket.socket(AF_INET6, socket.SOCK_STREAM)
+        client.connect(address("::1", PORT + 30))
+        clients.append(client)
+        _turn(loop)
+        assert len(server._connections) == min(number + 1, 8)  # of one host
+    for connection in server._connections:
+        connection.peer = "fe80::2"
+    for number in range(9, 19):
+        client = socket.socket(AF_INET6, socket.SOCK_STREAM)
+        client.connect(address("::1", PORT + 30))
+        clients.append(client)
+        _turn(loop)
+        assert len(server._connections) == min(number, 16)  # in all
+    server.close()
+    for client in clients:
+        client.close()
+
+
+def test_a_message_to_a_subscriber_over_ipv6():
+    if lacks_ipv6():
+        return
+    loop, results = Loop(), []
+    listener = socket.socket(AF_INET6, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address("::1", EVENT_PORT))
+    listener.listen(1)
+    Delivery(loop, _interface6(), "::1", EVENT_PORT, b"NOTIFY", results.append)
+    sock = listener.accept()[0]
+    _turn(loop)
+    assert sock.recv(100) == b"NOTIFY"
+    sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    _turn(loop)
+    assert results == [True]
+    sock.close()
+    listener.close()
+
+
+def test_datagrams_over_ipv6():
+    """By unicast; groups need an interface that has them, see tests/router/test_ipv6.py."""
+    if lacks_ipv6() or lacks_multicast():
+        return
+    loop, datagrams, interface = Loop(), [], _interface6()
+    heard = MulticastSocket(loop, interface, ("ff02::c", "ff05::c"), GROUP_PORT,
+                            lambda datagram, peer: datagrams.append((datagram, peer)))
+    with Output(log) as output:
+        log.set_level(log.DEBUG)
+        heard.join()
+        log.set_level(log.INFO)
+    assert output.text() == ""
+    client = socket.socket(AF_INET6, socket.SOCK_DGRAM)
+    client.bind(address("::1", CLIENT_PORT))
+    client.sendto(b"one", address("::1", GROUP_PORT))
+    _turn(loop)
+    interface.addresses6 = []
+    client.sendto(b"of a stranger", address("::1", GROUP_PORT))
+    _turn(loop)
+    assert datagrams == [(b"one", ("::1", CLIENT_PORT))]
+    heard.send(b"answer", ("::1", CLIENT_PORT))
+    data, raw = client.recvfrom(100)
+    assert (data, split_address(raw)) == (b"answer", ("::1", GROUP_PORT))
+    heard.close()
+    client.close()
 
 
 def _getlink(name, sequence=1):

@@ -2,6 +2,7 @@
 
 from helpers import HOST, HOST6, OTHER, OTHER6, ROUTER6, Files, Output, make_gateway, make_gateway6, raised
 from miniigd import log, pinholes
+from miniigd.compat import ip6_bytes
 from miniigd.errors import FirewallError, UPnPError
 from miniigd.leases6 import Lease
 from miniigd.pinholes import Pinholes
@@ -141,7 +142,7 @@ def test_where_everybody_may_ask_for_others_only_hosts_of_the_lan_are_opened():
 
 def test_what_is_never_opened():
     router = _Router()
-    for client in (ROUTER6, "fe80::2", "ff02::1", "::1", "::", "::ffff:192.168.1.2", "2001:db8:0:1::2", REMOTE):
+    for client in (ROUTER6, "fe80::2", "ff02::1", "::1", "::", "::ffff:c0a8:102", "2001:db8:0:1::2", REMOTE):
         assert router.add(client=client, caller=client) == 606, client
         assert "refused pinhole TCP [%s]:8000" % client in router.log
     for port in (1, 22, 1023):
@@ -245,7 +246,7 @@ def test_a_prefix_that_is_gone_takes_its_pinholes_along():
     router.add(), router.add(8001)
     router.call(router.pinholes.close_gone, 110)
     assert len(router.open()) == 2
-    router.gateway.policy._lans[0].prefix = bytes(16)
+    router.gateway.policy._lans[0].addresses6 = [(ip6_bytes("2001:db8:1::1"), 64, True)]
     router.flows.took()
     router.call(router.pinholes.close_gone, 110)
     assert router.open() == [] and router.log.count("its prefix is gone") == 2

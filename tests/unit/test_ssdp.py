@@ -122,8 +122,8 @@ def test_the_memory_of_sources_and_searches_is_bounded():
 
 def test_announcements_have_what_the_standard_asks_for():
     responder = _responder()
-    for datagrams, kind in ((responder.alive(), "ssdp:alive"), (responder.byebye(), "ssdp:byebye"),
-                            (responder.update(), "ssdp:update")):
+    for datagrams, kind in ((responder.notify(ssdp.ALIVE), "ssdp:alive"), (responder.notify(ssdp.BYEBYE), "ssdp:byebye"),
+                            (responder.notify(ssdp.UPDATE), "ssdp:update")):
         assert len(datagrams) == len(TARGETS)
         for (target, usn, version), one in zip(TARGETS, datagrams):
             assert one.startswith(b"NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n")
@@ -134,6 +134,21 @@ def test_announcements_have_what_the_standard_asks_for():
             assert (b"\r\nCACHE-CONTROL: max-age=1800\r\n" in one) == (kind == "ssdp:alive")
             assert (b"\r\nSERVER: " in one) == (kind == "ssdp:alive")
             assert (b"\r\nNEXTBOOTID.UPNP.ORG: 8\r\n" in one) == (kind == "ssdp:update")
+
+
+def test_announcements_over_ipv6_name_their_group_and_the_life_as_uda_1_0_has_it():
+    for group, host in ((ssdp.GROUP_LINK, b"[FF02::C]:1900"), (ssdp.GROUP_SITE, b"[FF05::C]:1900")):
+        responder = ssdp.Responder(TARGETS, {1: "http://[fe80::1]:5000/a", 2: "http://[fe80::1]:5000/b"}, 1800,
+                                   ssdp.Boot(7, 9), group)
+        found = responder.notify(ssdp.ALIVE) + responder.notify(ssdp.BYEBYE)
+        for one in found:
+            assert one.startswith(b"NOTIFY * HTTP/1.1\r\nHOST: " + host + b"\r\n")
+        found += responder.answers(_search("upnp:rootdevice"), ("fe80::2", 1900), 0)
+        assert len(found) == 2 * len(TARGETS) + 1
+        for one in found:
+            assert (_value(one, "01-NLS"), _value(one, "BOOTID.UPNP.ORG")) == ("7", "7")
+            assert _value(one, "OPT") == '"http://schemas.upnp.org/upnp/1/0/"; ns=01'
+        assert _value(found[-1], "LOCATION") == "http://[fe80::1]:5000/a"
 
 
 def test_the_numbers_of_a_life_have_31_and_24_bits():

@@ -21,9 +21,8 @@ import errno
 import struct
 
 from .. import log
-from ..compat import const, ip4_bytes, ip4_text
+from ..compat import const, ip4_bytes, ip4_text, ip6_text, ip_bytes
 from ..errors import FirewallError
-from ..ip6 import ip6_bytes, ip6_text
 from ..netlink import CREATE, DONE, DUMP, ERROR, REQUEST, Message, attributes, messages
 from .nft_messages import IPPROTO
 
@@ -119,8 +118,7 @@ class Flows:
 
 def _address(mapping):
     """Return the bytes of the internal client of a PortMapping or Pinhole."""
-    client = mapping.internal_client
-    return ip6_bytes(client) if ":" in client else ip4_bytes(client)
+    return ip_bytes(mapping.internal_client)
 
 
 def _inner(mapping):

@@ -9,9 +9,8 @@ the table. Part of iptables.IptablesFirewall, whose comments hold here.
 import errno
 
 from .. import log
-from ..compat import const
+from ..compat import const, ip6_bytes, ip6_text
 from ..errors import FirewallError
-from ..ip6 import ip6_bytes, ip6_text
 from .iptables_chains import HOOKS, ZONE
 from .iptables_program import Program, beginning, restore_text
 

@@ -8,8 +8,7 @@ the hole. What comes in by another interface than the WAN, whose index is in a s
 
 import struct
 
-from ..compat import const
-from ..ip6 import ip6_bytes
+from ..compat import const, ip6_bytes
 from ..netlink import CREATE
 from . import nft_messages as nft
 from .nft_fw4 import TABLE

@@ -3,6 +3,7 @@
 Section numbers are those of WANIPConnection:1 unless they say v2.
 """
 
+from .. import log
 from ..errors import UPnPError
 from ..gateway import MAX_LEASE
 from . import Action, Service, Variable
@@ -83,13 +84,23 @@ def add_port_mapping(context, arguments):
 
 def add_mapping(context, arguments, external_port):
     """Open `external_port` with the other arguments of AddPortMapping; also AddAnyPortMapping's (v2 2.5.20)."""
-    _, _, protocol, internal_port, internal_client, enabled, description, lease_duration = arguments
+    _, _, protocol, internal_port, _, enabled, description, lease_duration = arguments
     if internal_port == 0:
         raise UPnPError(732)
+    client = internal_client(context, arguments)
     if context.version == 2:
         lease_duration = min(lease_duration or MAX_LEASE, MAX_LEASE)  # v2 2.3.16: zero stands for the longest
     context.gateway.add(context.caller, context.now, remote_host(context, arguments), external_port, protocol,
-                        internal_port, internal_client or context.caller, enabled, description, lease_duration)
+                        internal_port, client, enabled, description, lease_duration)
+
+
+def internal_client(context, arguments):
+    """Return the internal client of a call: where none is named the caller; 606 when that has no IPv4 address."""
+    client = arguments[4] or context.caller
+    if ":" in client:
+        log.event("refused", client, "to open a port for %s: it asks over IPv6 and names no IPv4 address" % client)
+        raise UPnPError(606, "no IPv4 address is named")
+    return client
 
 
 def delete_port_mapping(context, arguments):

@@ -25,9 +25,10 @@ def add_any_port_mapping(context, arguments):
 
     2.5.17; 402, 501, 606 where no port is allowed, 728, 732.
     """
-    asked, protocol, client = arguments[1] or _LOWEST_ANY, arguments[2], arguments[4] or context.caller
+    asked, protocol = arguments[1] or _LOWEST_ANY, arguments[2]
     if arguments[3] == 0:
         raise UPnPError(732)
+    client = wan_ip.internal_client(context, arguments)
     gateway = context.gateway
     code = 606
     for port in _allowed_ports(gateway.policy, asked, client, arguments[3], arguments[6]):

@@ -62,10 +62,10 @@ network_get_gateway() {
         sed -n 's/^default via \([0-9.]*\).*/\1/p' | head -n 1)"
 }
 
-network_find_wan() {
-    # Set the variable named $1 to the interface that has the default route.
+_network_find() {
+    # Set the variable named $1 to the interface that has the default route of family $2 (-4 or -6).
     _network_set "$1" "$(
-        device=$(ip route show | sed -n 's/^default.* dev \([^ ]*\).*/\1/p' | head -n 1)
+        device=$(ip "$2" route show | sed -n 's/^default.* dev \([^ ]*\).*/\1/p' | head -n 1)
         match() {
             config_get found "$1" device
             [ "$found" = "$device" ] && echo "$1"
@@ -76,7 +76,10 @@ network_find_wan() {
     )"
 }
 
+network_find_wan() {
+    _network_find "$1" -4
+}
+
 network_find_wan6() {
-    # IPv6 is not configured here.
-    _network_set "$1" ""
+    _network_find "$1" -6
 }
