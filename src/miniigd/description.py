@@ -36,7 +36,9 @@ class Device:
         self._trees = {version: _tree(version, is_ppp) for version in versions}
         # Another number whenever the documents are others (UDA 1.1 2.1): all that they are made from is in it.
         self.config_id = 0
-        for byte in ("%s %s %s %s %s %s" % (VERSION, uuid, versions, is_ppp, labels, presentation_url)).encode():
+        ids = [service.short_id for tree in self._trees.values() for services in tree for service in services]
+        for byte in ("%s %s %s %s %s %s %s" % (VERSION, uuid, versions, is_ppp, labels, presentation_url, sorted(ids))
+                     ).encode():
             self.config_id = self.config_id * 31 + byte & 0xFFFFFF
 
     def device_services(self, version):
