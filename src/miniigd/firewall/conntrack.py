@@ -44,7 +44,9 @@ _LIBERAL = b"\x08\x08"  # IP_CT_TCP_FLAG_BE_LIBERAL: nobody knows the connection
 # Seconds. A TCP host that keeps its connections alive asks after two hours at the latest, and learns then.
 _ENDED_SECONDS = {b"\x06": 7500, b"\x11": 60}
 _SIZES = {4: [4, 4, 1, 2, 2] * 2, 16: [16, 16, 1, 2, 2] * 2}  # of an address -> of the parts of two tuples
-_BY_SOURCE = const(0x1 | 0x8 | 0x10)  # address, protocol and port of the tuple's source
+# By address, protocol and port of the tuple's source. Kernels leave out the IPv6 address that they are asked for and
+# name the others (seen up to 6.18), so there the port has to do.
+_BY_SOURCE = {4: 0x1 | 0x8 | 0x10, 16: 0x8 | 0x10}
 _MOST_ENDED = const(256)  # remembered; of those beyond, a host cannot come back under its old port for a while
 _LAST = const(2)  # sequence number of the message whose acknowledgement ends a transaction
 _FAMILIES = {4: 2, 16: 10}  # length of an address -> AF_INET, AF_INET6
@@ -144,7 +146,7 @@ def _question(mapping, direction, size):
                    struct.pack(">H", mapping.internal_port))
         chosen = message.nest(_FILTER)
         message.attribute(_FILTER_REPLY_FLAGS if direction == _TUPLE_REPLY else _FILTER_ORIGINAL_FLAGS,
-                          struct.pack("@I", _BY_SOURCE))
+                          struct.pack("@I", _BY_SOURCE[size]))
         message.unnest(chosen)
     message.end()
     return message.data
