@@ -32,7 +32,7 @@ class Policy:
     def check_add(self, caller, mapping):
         """Refuse a mapping that `caller` (its address as text) may not have."""
         client = mapping.internal_client
-        if client != caller and (self.is_secure or not self._is_other_host(client)):
+        if client != caller and (self.is_secure or not self.is_other_host(client)):
             raise UPnPError(606, "it asks for %s" % client)
         external_port, internal_port = mapping.external_port, mapping.internal_port
         for rule in self.rules:
@@ -74,7 +74,7 @@ class Policy:
                 return False
         return rule.description is None or is_match(rule.description, description)
 
-    def _is_other_host(self, client):
+    def is_other_host(self, client):
         """True for an address that only another host of a LAN can have: not the router's, not everybody's."""
         for interface in self._own:
             if client in [address for address, _ in interface.addresses]:

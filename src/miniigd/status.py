@@ -44,7 +44,7 @@ def text(state, counters):
         counts = counters[index] or ("-", "-")
         yield _LINE % (
             mapping.protocol, mapping.external_port, "%s:%d" % (mapping.internal_client, mapping.internal_port),
-            mapping.remote_host or "any", _lease(mapping, now), counts[0], counts[1], printable(mapping.description))
+            mapping.remote_host or "any", _lease(mapping, now), counts[0], counts[1], printable(mapping.shown_description))
 
 
 _LINE = "%-5s %5s  %-21s  %-15s  %12s  %9s  %12s  %s\n"
@@ -79,7 +79,7 @@ def json(state, counters):
             "," if index else "", mapping.remote_host, mapping.external_port, mapping.protocol, mapping.internal_port,
             mapping.internal_client)
         yield '"enabled":%s,"description":%s,"lease_duration":%d,"expires_in":%d,"packets":%s,"bytes":%s}' % (
-            _boolean(mapping.enabled), quoted(mapping.description), mapping.remaining(now),
+            _boolean(mapping.enabled), quoted(mapping.shown_description), mapping.remaining(now),
             max(0, mapping.expires - now), counts[0], counts[1])
     yield "\n]}\n"
 

@@ -158,3 +158,9 @@ def test_the_parser_of_these_tests_is_strict():
         except AssertionError:
             continue
         raise ValueError(text)
+
+
+def test_no_nonce_is_shown():
+    gateway = _gateway("PCP MAP 0123456789abcdef01234567")
+    assert _json(gateway)["port_mappings"][0]["description"] == "PCP MAP"
+    assert "  PCP MAP\n" in _text(gateway) and "0123456789abcdef" not in _text(gateway)
