@@ -47,6 +47,7 @@ OPTIONS = (
     ("is_igdv1_only", ("igdv1",), _FLAG, 0),
     ("external_ip", ("external_ip",), _TEXT, "", "address"),
     ("allows_private_address", ("ext_allow_private_ipv4",), _FLAG, 0),
+    ("allows_third_party", ("pcp_allow_thirdparty",), _FLAG, 0),
     ("is_hairpin", ("hairpin",), _FLAG, 0),
     ("port", ("port", "http_port"), _NUMBER, 5000, 1, 65535),
     ("notify_interval", ("notify_interval",), _NUMBER, 900, 60, 86400),
@@ -65,6 +66,7 @@ OPTIONS = (
      (1, 1, 0, 1, 0, 2, 3)),
     ("protocols", ("enable_protocols", "enabled_protocols"), _WORD, 3, ("upnp-igd", "pcp+nat-pmp", "all"), (1, 2, 3)),
     ("secure_mode", ("allow_third_party_mapping",), _WORD, 1, ("0", "1", "upnp-igd", "pcp"), (1, 0, 0, 1)),
+    ("allows_third_party", ("allow_third_party_mapping",), _WORD, 0, ("0", "1", "upnp-igd", "pcp"), (0, 1, 0, 1)),
     ("is_igdv1_only", ("upnp_igd_compat",), _WORD, 0, ("igdv1", "igdv2"), (1, 0)),
     ("allows_private_address", ("allow_cgnat", "allow_cgnat_use"), _WORD, 0,
      ("0", "1", "allow-filtered", "allow-private-ext-ipv4"), (0, 1, 1, 1)),
@@ -125,6 +127,11 @@ class Config:
         return bool(self.enable_upnp and self.protocols & 1)
 
     @property
+    def serves_pcp(self):
+        """True unless NAT-PMP and PCP are switched off."""
+        return bool(self.enable_natpmp and self.protocols & 2)
+
+    @property
     def upstream_bit_rate(self):
         """Bit/s, from the first schema's kB/s as miniupnpd takes it, or from the second one's kbit/s."""
         return min(self.upstream_kbit * 1000 or self.upstream_kbyte * 8192, _MOST_BIT_RATE) or _DEFAULT_BIT_RATE
@@ -136,10 +143,11 @@ class Config:
 
     def set_option(self, section, name, value):
         """Take over a UCI option of that section; a wrong value is named and the default kept."""
-        for row in OPTIONS:
-            if name in row[1]:
-                self._set(row, section, name, value)
-                return
+        rows = [row for row in OPTIONS if name in row[1]]
+        for row in rows:
+            self._set(row, section, name, value, row is rows[0])
+        if rows:
+            return
         if name in _UNSUPPORTED:
             if value and value not in _NO:
                 self.problems.append("section %s, option %s: '%s' is not supported: %s"
@@ -147,14 +155,15 @@ class Config:
         elif name not in _UNUSED:
             self.unknown.append("%s.%s" % (section, name))
 
-    def _set(self, row, section, name, value):
+    def _set(self, row, section, name, value, is_told):
         attribute, _, kind, default = row[:4]
         if not value and not (kind == _TEXT and row[4] in ("path", "url")):
             return  # as uci has it: what is empty is not set
         found, expected = _read(row, value)
         if found is None:
-            self.problems.append("section %s, option %s: '%s' is not %s; using %s"
-                                 % (section, name, value, expected, shown(row, default)))
+            if is_told:  # once, where an option sets two things
+                self.problems.append("section %s, option %s: '%s' is not %s; using %s"
+                                     % (section, name, value, expected, shown(row, default)))
             found = default
         self.named.append(attribute)
         setattr(self, attribute, found)

@@ -123,6 +123,7 @@ class Supervisor:
                                 self._leases, flows, policy)
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
+        self._port_control = None  # PortControl, where NAT-PMP and PCP are served
         self._pause = Pause()
         self._administration = Administration(self._gateway, self._pause, self._project,
                                               lambda: self._lans.count_subscribers())
@@ -171,6 +172,8 @@ class Supervisor:
             if self._leases.is_pending:
                 self._leases.write(self._gateway.table, self._loop.now, self._loop.now_ms)
         self._lans.close()
+        if self._port_control is not None:
+            self._port_control.close()
         try:
             self._gateway.firewall.close()
         except FirewallError as error:
@@ -212,6 +215,8 @@ class Supervisor:
         if self._wan.index and self._gateway.firewall.basis() != self._basis:
             self._project()
         self._lans.follow()
+        if self._port_control is not None:
+            self._port_control.follow()
 
     def _refresh(self):
         """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
@@ -263,6 +268,8 @@ class Supervisor:
         if self._leases is not None:
             self._settle()
         self._lans.look()
+        if self._port_control is not None:
+            self._port_control.look()
 
     def _settle(self):
         """Let the lease file follow the table, soon."""
@@ -310,9 +317,13 @@ class Supervisor:
             settings.friendly_name, settings.model_number, settings.serial_number), settings.presentation_url)
         self._gateway.default_connection_services = {
             version: device.default_connection_service(version) for version in device.versions}
-        names = settings.lan_devices
+        lans = [self._interfaces[name] for name in settings.lan_devices]
         if not settings.serves_upnp:
-            log.warning("UPnP is switched off (enable_upnp, enable_protocols): nothing is served")
-            names = []
-        self._lans = Lans(self._loop, [self._interfaces[name] for name in names], settings.port, device, self._gateway,
+            log.warning("UPnP is switched off (enable_upnp, enable_protocols)%s" % (
+                "" if settings.serves_pcp else ": nothing is served"))
+        self._lans = Lans(self._loop, lans if settings.serves_upnp else [], settings.port, device, self._gateway,
                           settings.notify_interval)
+        if settings.serves_pcp:
+            from .port_control import PortControl
+
+            self._port_control = PortControl(self._loop, lans, self._gateway, settings.allows_third_party)
