@@ -16,7 +16,7 @@ USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BAC
        miniigd check [-c FILE]
        miniigd --version
        miniigd help             (commands to the running daemon: status, close, pause ...)
-Opens ports for programs on the LAN (UPnP IGD). `check` says what is wrong in the configuration, or what it sets.
+Opens ports for programs on the LAN (UPnP IGD, NAT-PMP, PCP). `check` says what is wrong in the configuration, or what it sets.
   -L DEVICE   network device of the LAN, e.g. br-lan; may be given several times
   -W DEVICE   network device of the WAN, e.g. eth1 or pppoe-wan
   -c FILE     UCI configuration, default %s
@@ -36,7 +36,7 @@ _FIREWALLS = const(("auto", "nft", "iptables", "memory"))
 # the second one has; where two rows have the same attribute, the first is what `check` shows. Behind the default: of a
 # _NUMBER the least and the most, of a _WORD the words and what they stand for, of a _TEXT its test in _TESTS.
 OPTIONS = (
-    ("enabled", ("enabled",), _FLAG, 0),  # this one and the next four are used by the init script
+    ("enabled", ("enabled",), _FLAG, 0),  # the init script uses this one and the next six
     ("external_iface", ("external_iface",), _TEXT, "", "name"),
     ("external_iface6", ("external_iface6",), _TEXT, "", "name"),
     ("wan_zone", ("external_zone",), _TEXT, "wan", "zone"),
