@@ -16,7 +16,7 @@ SANS_IO = ("http", "ssdp", "soap", "xml", "description", "mapping", "policy", "e
            "control", "commands", "administration", "status", "gateway", "services", "firewall", "gena", "rate", "ports",
            "dynamic", "natpmp", "pcp", "pcp_server")
 INPUT_OUTPUT = {"socket", "select", "selectors", "time", "os", "miniigd.net", "miniigd.loop", "miniigd.lan",
-                "miniigd.datagram", "miniigd.port_control"}
+                "miniigd.datagram", "miniigd.port_server"}
 
 
 def name_of(path):

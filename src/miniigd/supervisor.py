@@ -123,7 +123,7 @@ class Supervisor:
                                 self._leases, flows, policy)
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
-        self._port_control = None  # PortControl, where NAT-PMP and PCP are served
+        self._port_server = None  # PortServer, where NAT-PMP and PCP are served
         self._pause = Pause()
         self._administration = Administration(self._gateway, self._pause, self._project,
                                               lambda: self._lans.count_subscribers())
@@ -172,8 +172,8 @@ class Supervisor:
             if self._leases.is_pending:
                 self._leases.write(self._gateway.table, self._loop.now, self._loop.now_ms)
         self._lans.close()
-        if self._port_control is not None:
-            self._port_control.close()
+        if self._port_server is not None:
+            self._port_server.close()
         try:
             self._gateway.firewall.close()
         except FirewallError as error:
@@ -215,8 +215,8 @@ class Supervisor:
         if self._wan.index and self._gateway.firewall.basis() != self._basis:
             self._project()
         self._lans.follow()
-        if self._port_control is not None:
-            self._port_control.follow()
+        if self._port_server is not None:
+            self._port_server.follow()
 
     def _refresh(self):
         """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
@@ -268,8 +268,8 @@ class Supervisor:
         if self._leases is not None:
             self._settle()
         self._lans.look()
-        if self._port_control is not None:
-            self._port_control.look()
+        if self._port_server is not None:
+            self._port_server.look()
 
     def _settle(self):
         """Let the lease file follow the table, soon."""
@@ -324,6 +324,6 @@ class Supervisor:
         self._lans = Lans(self._loop, lans if settings.serves_upnp else [], settings.port, device, self._gateway,
                           settings.notify_interval)
         if settings.serves_pcp:
-            from .port_control import PortControl
+            from .port_server import PortServer
 
-            self._port_control = PortControl(self._loop, lans, self._gateway, settings.allows_third_party)
+            self._port_server = PortServer(self._loop, lans, self._gateway, settings.allows_third_party)

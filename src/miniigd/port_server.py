@@ -19,7 +19,7 @@ _BURST = const(64)  # requests of one source
 _REQUESTS_PER_SECOND = const(8)  # that a source regains
 
 
-class PortControl:
+class PortServer:
     """Serves `gateway` on `interfaces` (list of Interface): `follow` them; `allows_third_party` as in pcp_server."""
 
     def __init__(self, loop, interfaces, gateway, allows_third_party=False):

@@ -1,14 +1,14 @@
-"""miniigd.port_control: which protocol answers, who asks too often, what is announced when; sockets are stood in for."""
+"""miniigd.port_server: which protocol answers, who asks too often, what is announced when; sockets are stood in for."""
 
 import errno
 
 from helpers import HOST, OTHER, Clock, Output, make_gateway
 from miniigd import log
-from miniigd import port_control as port_control_module
+from miniigd import port_server as port_server_module
 from miniigd.interfaces import Interface
 from miniigd.loop import Loop
 from miniigd.pcp import ip4_mapped
-from miniigd.port_control import PortControl
+from miniigd.port_server import PortServer
 
 ADDRESS = "81.2.69.160"
 GROUP = ("224.0.0.1", 5350)
@@ -46,15 +46,15 @@ class _Socket:
 
 
 class _Control:
-    """PortControl on two interfaces, with a clock: `with _Control() as it: ...`."""
+    """PortServer on two interfaces, with a clock: `with _Control() as it: ...`."""
 
     def __init__(self, address=ADDRESS, is_paused=False):
         self.clock, self.output = Clock(), Output(log)
         self._address, self._is_paused = address, is_paused
 
     def __enter__(self):
-        self._real = port_control_module.DatagramSocket
-        port_control_module.DatagramSocket = _Socket
+        self._real = port_server_module.DatagramSocket
+        port_server_module.DatagramSocket = _Socket
         _Socket.made, _Socket.errors = [], []
         self.clock.__enter__()
         self.loop = Loop()
@@ -64,14 +64,14 @@ class _Control:
         self.lans = [Interface("lan"), Interface("lan2")]
         for index, lan in enumerate(self.lans):
             lan.index, lan.is_up, lan.addresses = index + 3, True, [("192.168.%d.1" % (index + 1), 24)]
-        self.control = PortControl(self.loop, self.lans, self.gateway)
+        self.control = PortServer(self.loop, self.lans, self.gateway)
         self.control.follow()
         return self
 
     def __exit__(self, kind, value, traceback):
         self.output.__exit__(kind, value, traceback)
         self.clock.__exit__(kind, value, traceback)
-        port_control_module.DatagramSocket = self._real
+        port_server_module.DatagramSocket = self._real
 
     def pass_ms(self, milliseconds):
         self.clock.ms += milliseconds
