@@ -123,7 +123,7 @@ class Dynamic:
         if there is not None:
             if there.internal_client == client and there.internal_port != internal_port:
                 raise PCPError(pcp.CANNOT_PROVIDE_EXTERNAL, "port %d leads to %d" % (port, there.internal_port))
-            if there.description != description and there.internal_client == client:
+            if there.description != description and there.internal_client == client and there.enabled:
                 # Somebody else's too: PCP's nonce outlasts NAT-PMP, and what UPnP calls it everything.
                 if maker_of(there.description) != NAT_PMP:
                     description = there.description
@@ -138,7 +138,7 @@ class Dynamic:
             raise self._translated(refusal, client)
         mapping = table.find(host, port, protocol)
         if not maker_of(description):
-            mapping.held_until = now + lifetime
+            mapping.held_until = max(mapping.held_until, min(mapping.expires, now + lifetime))
         return mapping, there is None
 
     def _close(self, mappings, client, now):

@@ -189,10 +189,13 @@ def test_upnp_s_port_without_end_keeps_none():
     assert _map(dynamic, 8000, 8000, 3600) == (9000, 3600)
     (one,) = dynamic.gateway.table
     assert (one.lease_duration, one.expires) == (0, NOW + 604800)
-    with Output(log):
-        dynamic.gateway._max_lease = 1800
-        _upnp(dynamic, 9000, 8000, 0)
-    assert _map(dynamic, 8001, 8001, 3600) == (8001, 1800)  # never for longer than the configuration has it
+    # never for longer than the configuration has it
+    dynamic = _make()
+    dynamic.gateway._max_lease = 1800
+    _upnp(dynamic, 9000, 8000, 60)
+    assert _map(dynamic, 8000, 8000, 3600) == (9000, 1800) and _map(dynamic, 8001, 8001, 3600) == (8001, 1800)
+    _upnp(dynamic, 9000, 8000, 60)
+    assert [row[4] for row in _rows(dynamic)] == [1800, 1800]
 
 
 def test_upnp_shares_a_port_that_was_there():
@@ -334,6 +337,14 @@ def test_a_connection_to_come_gets_the_port_that_the_router_will_give_it():
     assert _peer(dynamic, lifetime=0) == (8000, 0)
     assert _rows(dynamic) == []
     assert _peer(dynamic, lifetime=0) == (8000, 0)
+
+
+def test_a_mapping_that_is_switched_off_is_not_what_is_asked_for():
+    dynamic = _make()
+    with Output(log):
+        dynamic.gateway.add(HOST, NOW, REMOTE, 8000, "UDP", 8000, HOST, False, "off", 6000)
+    assert _peer(dynamic) == (8000, 3600)
+    assert _rows(dynamic) == [(REMOTE, 8000, 8000, "PCP PEER " + NONCE, 3600)]
 
 
 def test_a_connection_to_come_whose_port_is_another_s():
