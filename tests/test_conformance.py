@@ -13,6 +13,10 @@ TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tests" / "unit"))
 
 import test_control  # noqa: E402
+import test_natpmp  # noqa: E402
+import test_pcp_server  # noqa: E402
+
+from miniigd import natpmp, pcp  # noqa: E402
 
 ROWS = {row[0]: row for row in re.findall(r"^\| ([A-Z]\w+) \| ([\d -]+) \| ([\d -]+) \| (.+) \|$",
                                           (TOP / "docs" / "conformance.md").read_text(), re.M)}
@@ -50,6 +54,54 @@ def test_the_tests_of_an_action_prove_its_codes(action):
         for code in listed - tried:
             assert [text for text in texts if re.search(r"\b%d\b" % code, text)], "nothing tries %d" % code
     assert refusals(action, 1) | refusals(action, 2) == set() or "REFUSALS" in names.split()
+
+
+# --- NAT-PMP and PCP
+
+TEXT = (TOP / "docs" / "conformance.md").read_text()
+OPCODES = re.findall(r"^\| (NAT-PMP|PCP)(?: (\d))?, .*? \| ([\d ]+) \| (.+) \|$", TEXT, re.M)
+OPTIONS = re.findall(r"^\| (\d), ([A-Z_]+) \| ([A-Z ]+) \| (.+) \|$", TEXT, re.M)
+CASES = {"NAT-PMP": test_natpmp.CASES, "PCP": test_pcp_server.CASES}
+
+
+def results(module):
+    """{code: name} of the constants behind the comment about result codes."""
+    part = Path(module.__file__).read_text().partition("# Result codes")[2].partition("\n\n")[0]
+    return {int(value): name for name, value in re.findall(r"^([A-Z_]+) = const\((\d+)\)", part, re.M)}
+
+
+def test_every_opcode_is_there():
+    assert [row[:2] for row in OPCODES] == [("NAT-PMP", "0"), ("NAT-PMP", "1"), ("NAT-PMP", "2"), ("NAT-PMP", ""),
+                                            ("PCP", "0"), ("PCP", "1"), ("PCP", "2"), ("PCP", "")]
+    assert (natpmp.ADDRESS, natpmp.MAP_UDP, natpmp.MAP_TCP) == (pcp.ANNOUNCE, pcp.MAP, pcp.PEER) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("row", OPCODES, ids=lambda row: row[0] + row[1])
+def test_the_results_of_an_opcode_are_those_that_are_tried(row):
+    protocol, opcode, listed, _ = row
+    tried = {case[1] for case in CASES[protocol] if (str(case[0]) if case[0] < 3 else "") == opcode}
+    assert codes(listed) == tried
+
+
+def test_every_result_code_is_tried():
+    for protocol, module, count in (("NAT-PMP", natpmp, 6), ("PCP", pcp, 14)):
+        assert sorted(results(module)) == list(range(count))
+        assert {case[1] for case in CASES[protocol]} == set(results(module))
+
+
+def test_every_option_is_there_for_its_opcodes():
+    names = {"MAP": pcp.MAP, "PEER": pcp.PEER}
+    assert {(int(code), getattr(pcp, name)) for code, name, _, _ in OPTIONS} == {(code, code) for code in pcp._OPTIONS}
+    for code, _, opcodes, _ in OPTIONS:
+        assert {names[word] for word in opcodes.split()} == set(pcp._OPTIONS[int(code)][1])
+
+
+def test_the_tests_it_names_exist():
+    named = set(re.findall(r"\b(test_\w+)\b(?!\.py)", TEXT))
+    found = {name for path in (TOP / "tests").rglob("test_*.py")
+             for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
+    files = {path.stem for path in (TOP / "tests").rglob("test_*.py")}
+    assert named - files <= found
 
 
 def test_the_files_it_names_exist():

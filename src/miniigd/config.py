@@ -16,7 +16,7 @@ USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BAC
        miniigd check [-c FILE]
        miniigd --version
        miniigd help             (commands to the running daemon: status, close, pause ...)
-Opens ports for programs on the LAN (UPnP IGD). `check` says what is wrong in the configuration, or what it sets.
+Opens ports for programs on the LAN (UPnP IGD, NAT-PMP, PCP). `check` says what is wrong in the configuration, or what it sets.
   -L DEVICE   network device of the LAN, e.g. br-lan; may be given several times
   -W DEVICE   network device of the WAN, e.g. eth1 or pppoe-wan
   -c FILE     UCI configuration, default %s
@@ -36,7 +36,7 @@ _FIREWALLS = const(("auto", "nft", "iptables", "memory"))
 # the second one has; where two rows have the same attribute, the first is what `check` shows. Behind the default: of a
 # _NUMBER the least and the most, of a _WORD the words and what they stand for, of a _TEXT its test in _TESTS.
 OPTIONS = (
-    ("enabled", ("enabled",), _FLAG, 0),  # this one and the next four are used by the init script
+    ("enabled", ("enabled",), _FLAG, 0),  # the init script uses this one and the next six
     ("external_iface", ("external_iface",), _TEXT, "", "name"),
     ("external_iface6", ("external_iface6",), _TEXT, "", "name"),
     ("wan_zone", ("external_zone",), _TEXT, "wan", "zone"),
@@ -48,6 +48,7 @@ OPTIONS = (
     ("external_ip", ("external_ip",), _TEXT, "", "address"),
     ("allows_private_address", ("ext_allow_private_ipv4",), _FLAG, 0),
     ("is_ipv6_disabled", ("ipv6_disable",), _FLAG, 0),
+    ("allows_third_party", ("pcp_allow_thirdparty",), _FLAG, 0),
     ("is_hairpin", ("hairpin",), _FLAG, 0),
     ("port", ("port", "http_port"), _NUMBER, 5000, 1, 65535),
     ("notify_interval", ("notify_interval",), _NUMBER, 900, 60, 86400),
@@ -67,6 +68,7 @@ OPTIONS = (
      (1, 1, 0, 1, 0, 2, 3)),
     ("protocols", ("enable_protocols", "enabled_protocols"), _WORD, 3, ("upnp-igd", "pcp+nat-pmp", "all"), (1, 2, 3)),
     ("secure_mode", ("allow_third_party_mapping",), _WORD, 1, ("0", "1", "upnp-igd", "pcp"), (1, 0, 0, 1)),
+    ("allows_third_party", ("allow_third_party_mapping",), _WORD, 0, ("0", "1", "upnp-igd", "pcp"), (0, 1, 0, 1)),
     ("is_igdv1_only", ("upnp_igd_compat",), _WORD, 0, ("igdv1", "igdv2"), (1, 0)),
     ("allows_private_address", ("allow_cgnat", "allow_cgnat_use"), _WORD, 0,
      ("0", "1", "allow-filtered", "allow-private-ext-ipv4"), (0, 1, 1, 1)),
@@ -127,6 +129,11 @@ class Config:
         return bool(self.enable_upnp and self.protocols & 1)
 
     @property
+    def serves_pcp(self):
+        """True unless NAT-PMP and PCP are switched off."""
+        return bool(self.enable_natpmp and self.protocols & 2)
+
+    @property
     def upstream_bit_rate(self):
         """Bit/s, from the first schema's kB/s as miniupnpd takes it, or from the second one's kbit/s."""
         return min(self.upstream_kbit * 1000 or self.upstream_kbyte * 8192, _MOST_BIT_RATE) or _DEFAULT_BIT_RATE
@@ -138,10 +145,11 @@ class Config:
 
     def set_option(self, section, name, value):
         """Take over a UCI option of that section; a wrong value is named and the default kept."""
-        for row in OPTIONS:
-            if name in row[1]:
-                self._set(row, section, name, value)
-                return
+        rows = [row for row in OPTIONS if name in row[1]]
+        for row in rows:
+            self._set(row, section, name, value, row is rows[0])
+        if rows:
+            return
         if name in _UNSUPPORTED:
             if value and value not in _NO:
                 self.problems.append("section %s, option %s: '%s' is not supported: %s"
@@ -149,14 +157,15 @@ class Config:
         elif name not in _UNUSED:
             self.unknown.append("%s.%s" % (section, name))
 
-    def _set(self, row, section, name, value):
+    def _set(self, row, section, name, value, is_told):
         attribute, _, kind, default = row[:4]
         if not value and not (kind == _TEXT and row[4] in ("path", "url")):
             return  # as uci has it: what is empty is not set
         found, expected = _read(row, value)
         if found is None:
-            self.problems.append("section %s, option %s: '%s' is not %s; using %s"
-                                 % (section, name, value, expected, shown(row, default)))
+            if is_told:  # once, where an option sets two things
+                self.problems.append("section %s, option %s: '%s' is not %s; using %s"
+                                     % (section, name, value, expected, shown(row, default)))
             found = default
         self.named.append(attribute)
         setattr(self, attribute, found)

@@ -76,6 +76,21 @@ class UPnPError(Exception):
         self.reason = reason
 
 
+class PCPError(Exception):
+    """A request by NAT-PMP or PCP is refused: `code` is one of the result codes in pcp.py (RFC 6887 7.4).
+
+    `reason` is for the log; `lifetime` the seconds for which it is so, None for what is usual with that code;
+    `is_logged`: the log has it already.
+    """
+
+    def __init__(self, code, reason="", lifetime=None, is_logged=False):
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+        self.lifetime = lifetime
+        self.is_logged = is_logged
+
+
 class FirewallError(Exception):
     """The firewall could not be changed.
 

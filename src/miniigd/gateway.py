@@ -7,7 +7,7 @@ happened. Knows no bytes of any protocol.
 from . import log
 from .compat import const
 from .errors import FirewallError, UPnPError
-from .mapping import PortMapping
+from .mapping import PortMapping, maker_of
 from .pinholes import Pinholes
 from .policy import Policy
 
@@ -37,15 +37,23 @@ class Gateway:
         self.pinholes = Pinholes(self, leases6, allows_pinholes)
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
-            description, lease_duration):
-        """Open a port for `caller`, or renew it; UPnPError 606, 718, 728, 729 or 501."""
+            description, lease_duration, is_third_party=False):
+        """Open a port for `caller`, or renew it; UPnPError 606, 718, 728, 729 or 501.
+
+        With `is_third_party` it was found before that the caller may open ports to that internal client.
+        """
         lease = min(lease_duration, self._max_lease)
         seconds = lease or self._max_lease
         mapping = PortMapping(remote_host, external_port, protocol, internal_port, internal_client, enabled,
                               description, lease, now + seconds)
         try:
-            self.policy.check_add(caller, mapping)
+            self.policy.check_add(internal_client if is_third_party else caller, mapping)
             replaced = self.table.plan(mapping)
+            if replaced is not None and not maker_of(description):
+                # A program of that host may have the port by NAT-PMP or PCP, for so long at least.
+                mapping.held_until = replaced.expires if maker_of(replaced.description) else replaced.held_until
+                mapping.expires = max(mapping.expires, mapping.held_until)
+                seconds = mapping.expires - now
             if self.wan.refusal:
                 raise UPnPError(501, self.wan.refusal)
             if self.is_paused:
@@ -75,7 +83,7 @@ class Gateway:
                 self._leases.mark_changed()
         log.event("opened" if replaced is None else "renewed", caller,
                   "%s for %d s%s: %s" % (mapping, seconds, "" if caller == internal_client else " by " + caller,
-                                         description))
+                                         mapping.shown_description))
 
     def _project_add(self, mapping, replaced, seconds, before):
         if mapping.enabled:
@@ -104,6 +112,15 @@ class Gateway:
                 change(*arguments)
         except FirewallError as error:
             raise UPnPError(501, error.text)
+
+    def find_flow(self, protocol, host, port, remote_host, remote_port):
+        """Return (external address, external port, seconds it is kept) of a connection of a LAN host, or None.
+
+        Addresses are dotted quads. None also where the kernel does not tell.
+        """
+        if self._flows is None:
+            return None
+        return self._flows.find(protocol, host, port, remote_host, remote_port)
 
     def delete(self, caller, now, remote_host, external_port, protocol):
         """Close a port of `caller`; UPnPError 714, 606 or 501."""

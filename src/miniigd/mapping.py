@@ -14,6 +14,21 @@ MAX_MAPPINGS = const(1500)  # in all; the runtime's heap limit holds some more, 
 MAX_MAPPINGS_PER_CLIENT = const(1000)  # one host cannot take them all
 PROTOCOLS = ("TCP", "UDP")
 
+# What the descriptions of mappings begin with that NAT-PMP and PCP made, as miniupnpd writes them; LuCI reads that. The
+# description is all that outlasts a restart, in the lease file.
+NAT_PMP, PCP_MAP, PCP_PEER = "NAT-PMP", "PCP MAP", "PCP PEER"
+_NONCE_DIGITS = const(24)
+
+
+def maker_of(description):
+    """Return NAT_PMP, PCP_MAP or PCP_PEER where a mapping's description is one of theirs, else ""."""
+    kind, _, value = description.rpartition(" ")
+    if kind in (PCP_MAP, PCP_PEER) and len(value) == _NONCE_DIGITS and not value.strip("0123456789abcdef"):
+        return kind
+    if description.startswith(NAT_PMP + " ") and value in ("tcp", "udp"):
+        return NAT_PMP
+    return ""
+
 
 class PortMapping:
     """One mapping; `lease_duration` in seconds as the client asked, `expires` the second at which it ends."""
@@ -32,6 +47,13 @@ class PortMapping:
         self.handle = None  # the firewall's own name for its rule
         self.is_recorded = False  # it is in the lease file
         self.sibling = None  # the next mapping of the same port, for another remote host
+        self.held_until = 0  # the second until which NAT-PMP or PCP promised it, where UPnP made it
+
+    @property
+    def shown_description(self):
+        """The description without a PCP client's nonce: who knows that may close the port."""
+        maker = maker_of(self.description)
+        return maker if maker in (PCP_MAP, PCP_PEER) else self.description
 
     def remaining(self, now):
         """Return the lease that is left, in seconds; 0 when the client set no end."""
@@ -94,9 +116,13 @@ class MappingTable:
         if replaced is None:
             if len(self._mappings) >= self._most:
                 raise UPnPError(728, "the table is full")
-            if self._counts.get(mapping.internal_client, 0) >= MAX_MAPPINGS_PER_CLIENT:
+            if self.has_enough(mapping.internal_client):
                 raise UPnPError(728, "%s has enough" % mapping.internal_client)
         return replaced
+
+    def has_enough(self, client):
+        """True when that internal client has as many mappings as one may have."""
+        return self._counts.get(client, 0) >= MAX_MAPPINGS_PER_CLIENT
 
     def is_last(self, mapping):
         """True when `mapping` stands at the end."""

@@ -35,7 +35,7 @@ class Policy:
     def check_add(self, caller, mapping):
         """Refuse a mapping that `caller` (its address as text) may not have."""
         client = mapping.internal_client
-        if client != caller and (self.is_secure or not self._is_other_host(client)):
+        if client != caller and (self.is_secure or not self.is_other_host(client)):
             # Over IPv6 nothing proves which IPv4 address is the caller's own.
             raise UPnPError(606, "it asks %sfor %s" % ("over IPv6 " if ":" in caller else "", client))
         external_port, internal_port = mapping.external_port, mapping.internal_port
@@ -108,7 +108,7 @@ class Policy:
                 return False
         return rule.description is None or is_match(rule.description, description)
 
-    def _is_other_host(self, client):
+    def is_other_host(self, client):
         """True for an address that only another host of a LAN can have: not the router's, not everybody's."""
         for interface in self._own:
             if client in [address for address, _ in interface.addresses]:

@@ -7,9 +7,9 @@ Owns the message formats, and what one source may have answered. No sockets, no 
     for datagram in responder.notify(ALIVE): send(datagram, (GROUP, PORT))
 """
 
-from . import log
 from .compat import const
 from .http import SERVER, authority
+from .rate import Sources
 
 GROUP = "239.255.255.250"
 GROUP_LINK = "ff02::c"  # UDA 1.1 A.2: for those who know our link-local address,
@@ -22,7 +22,6 @@ MAX_DATAGRAM = const(1500)  # bytes; a longer search is no search
 # is four times everything we have, more than any client was seen to ask for at its start.
 _BURST = const(96)  # answers to one source
 _ANSWERS_PER_SECOND = const(24)  # that a source regains
-_SOURCES = const(64)  # remembered; the one not heard of for longest makes room
 # An answer waits a moment. sbbi upnplib sends from one socket and hears on another that shares the port: until it has
 # closed the first one, the kernel gives the answer to that. And clients send a search two or three times at once, by
 # multicast and unicast: what comes again while the answer waits needs no other. What comes later does: nat-upnp asks
@@ -93,7 +92,7 @@ class Responder:
         self._max_age = max_age
         self._boot = boot
         self._searches = []  # (peer, target, ms) of late
-        self._sources = {}  # address -> _Source
+        self._sources = Sources(_BURST, _ANSWERS_PER_SECOND, "searches too often: not all of it is answered")
 
     def answers(self, datagram, peer, now_ms):
         """Return the datagrams that answer what came from `peer` (ip, port): one a target (UDA 1.0 1.2.3).
@@ -107,7 +106,8 @@ class Responder:
         if search.target == _ROOT:
             # Both devices are roots, but who is told of two takes them for two routers: he maps twice, or gives up.
             found = found[:1]
-        if not found or self._is_duplicate(search, peer, now_ms) or not self._allows(peer[0], len(found), now_ms):
+        if not found or self._is_duplicate(search, peer, now_ms) or not self._sources.allow(
+                peer[0], len(found), now_ms):
             return []
         return [self._answer(target, usn, version) for target, usn, version in found]
 
@@ -120,15 +120,6 @@ class Responder:
         late.append((peer, search.target, now_ms))
         self._searches = late[-_SEARCHES:]
         return False
-
-    def _allows(self, address, count, now_ms):
-        source = self._sources.get(address)
-        if source is None:
-            if len(self._sources) >= _SOURCES:
-                oldest = min([(one.since_ms, name) for name, one in self._sources.items()])
-                del self._sources[oldest[1]]
-            source = self._sources[address] = _Source(now_ms)
-        return source.takes(count, now_ms, address)
 
     def _answer(self, target, usn, version):
         boot = self._boot
@@ -166,28 +157,3 @@ class Responder:
             lines.append("\r\n")
             found.append("".join(lines).encode())
         return found
-
-
-class _Source:
-    """An address that searches, and how many answers it may still have."""
-
-    def __init__(self, now_ms):
-        self.since_ms = now_ms
-        self._left = _BURST
-        self._is_told = False  # the log names it once, until it was moderate again
-
-    def takes(self, count, now_ms, address):
-        """Take `count` answers; False when that is too many."""
-        regained = (now_ms - self.since_ms) * _ANSWERS_PER_SECOND // 1000
-        if regained:
-            self._left = min(_BURST, self._left + regained)
-            self.since_ms = now_ms
-        if self._left == _BURST:
-            self._is_told = False
-        if count > self._left:
-            if not self._is_told:
-                self._is_told = True
-                log.warning("%s searches too often: not all of it is answered" % address)
-            return False
-        self._left -= count
-        return True

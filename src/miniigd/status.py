@@ -48,7 +48,7 @@ def text(state, counters, pinhole_counters=()):
         counts = counters[index] or ("-", "-")
         yield _LINE % (
             mapping.protocol, mapping.external_port, "%s:%d" % (mapping.internal_client, mapping.internal_port),
-            mapping.remote_host or "any", _lease(mapping, now), counts[0], counts[1], printable(mapping.description))
+            mapping.remote_host or "any", _lease(mapping, now), counts[0], counts[1], printable(mapping.shown_description))
     if state.pinholes:
         yield "%d IPv6 pinholes\n" % len(state.pinholes)
         yield _PINHOLE % ("PROTO", "ID", "INTERNAL CLIENT", "REMOTE HOST", "LEASE", "PACKETS", "BYTES")
@@ -100,7 +100,7 @@ def json(state, counters, pinhole_counters=()):
             "," if index else "", mapping.remote_host, mapping.external_port, mapping.protocol, mapping.internal_port,
             mapping.internal_client)
         yield '"enabled":%s,"description":%s,"lease_duration":%d,"expires_in":%d,"packets":%s,"bytes":%s}' % (
-            _boolean(mapping.enabled), quoted(mapping.description), mapping.remaining(now),
+            _boolean(mapping.enabled), quoted(mapping.shown_description), mapping.remaining(now),
             max(0, mapping.expires - now), counts[0], counts[1])
     yield '\n],\n"pinhole_refusal":%s,"pinholes":[' % (
         quoted(gateway.pinholes.refusal) if gateway.pinholes.refusal else "null")

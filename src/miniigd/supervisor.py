@@ -128,6 +128,7 @@ class Supervisor:
                                 self._leases, flows, policy, self._leases6, not settings.is_ipv6_disabled)
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
+        self._port_server = None  # PortServer, where NAT-PMP and PCP are served
         self._pause = Pause()
         self._administration = Administration(self._gateway, self._pause, self._project,
                                               lambda: self._lans.count_subscribers())
@@ -179,6 +180,8 @@ class Supervisor:
             if leases.is_pending:
                 leases.write(table, self._loop.now, self._loop.now_ms)
         self._lans.close()
+        if self._port_server is not None:
+            self._port_server.close()
         try:
             self._gateway.firewall.close()
         except FirewallError as error:
@@ -221,6 +224,8 @@ class Supervisor:
             self._project()
         self._gateway.pinholes.close_gone(self._loop.now)
         self._lans.follow()
+        if self._port_server is not None:
+            self._port_server.follow()
 
     def _refresh(self):
         """A person or a script asks us to look again (SIGHUP, SIGUSR1): nothing is lost by it."""
@@ -272,6 +277,8 @@ class Supervisor:
         log.tell_left_out()
         self._settle()
         self._lans.look()
+        if self._port_server is not None:
+            self._port_server.look()
 
     def _lease_files(self):
         """Return the (LeaseFile, table) that there are."""
@@ -329,9 +336,13 @@ class Supervisor:
             settings.friendly_name, settings.model_number, settings.serial_number), settings.presentation_url)
         self._gateway.default_connection_services = {
             version: device.default_connection_service(version) for version in device.versions}
-        names = settings.lan_devices
+        lans = [self._interfaces[name] for name in settings.lan_devices]
         if not settings.serves_upnp:
-            log.warning("UPnP is switched off (enable_upnp, enable_protocols): nothing is served")
-            names = []
-        self._lans = Lans(self._loop, [self._interfaces[name] for name in names], settings.port, device, self._gateway,
+            log.warning("UPnP is switched off (enable_upnp, enable_protocols)%s" % (
+                "" if settings.serves_pcp else ": nothing is served"))
+        self._lans = Lans(self._loop, lans if settings.serves_upnp else [], settings.port, device, self._gateway,
                           settings.notify_interval)
+        if settings.serves_pcp:
+            from .port_server import PortServer
+
+            self._port_server = PortServer(self._loop, lans, self._gateway, settings.allows_third_party)

@@ -341,7 +341,7 @@ def expect_given_back(client, port):
 
 
 def test_transmission_opens_its_port_and_gives_it_back(client, tmp_path, torrent):
-    """It tries NAT-PMP first, and takes the router's refusal for what it is."""
+    """It asks by NAT-PMP and by UPnP, and both are one mapping."""
     (tmp_path / "settings.json").write_text(json.dumps({
         "port-forwarding-enabled": True, "dht-enabled": False, "lpd-enabled": False, "pex-enabled": False,
         "rpc-enabled": False, "utp-enabled": True, "encryption": 0}))
@@ -353,7 +353,8 @@ def test_transmission_opens_its_port_and_gives_it_back(client, tmp_path, torrent
         for protocol in "TCP", "UDP":
             found = entry(client, 51413, protocol)
             assert found["NewInternalClient"] == LAN_HOST and found["NewInternalPort"] == "51413"
-            assert found["NewPortMappingDescription"] == "Transmission at 51413"
+            assert found["NewPortMappingDescription"] in ("Transmission at 51413", "NAT-PMP 51413 " + protocol.lower())
+        assert "\n2 mappings" in client.lab.router.check("miniigd status")
         peer_exchange(client, 51413, info_hash)
         assert program.end(signal.SIGINT) == 0
     expect_given_back(client, 51413)
@@ -361,7 +362,7 @@ def test_transmission_opens_its_port_and_gives_it_back(client, tmp_path, torrent
 
 def test_libtorrent_opens_its_port_and_gives_it_back(client, start, tmp_path, torrent):
     path, info_hash = torrent
-    with start("torrents.py", LAN_HOST, "51414", path, tmp_path) as program:
+    with start("torrents.py", LAN_HOST, "51414", path, tmp_path, "upnp") as program:
         missing = {"TCP", "UDP"}
         while missing:
             [message] = program.value("portmap_alert")

@@ -337,3 +337,54 @@ def test_a_pinhole_that_is_opened_again_takes_that_out_of_the_way():
     kernel.sent = []
     flows.begin_pinhole(_pinhole())
     assert kernel.sent == []
+
+
+def _flow(original, reply, seconds):
+    return _message(NEW, b"\2\0\0\0" + _tuple(1, *original) + _tuple(2, *reply) + _value(
+        7, struct.pack(">I", seconds)))
+
+
+class _One(_Kernel):
+    """A kernel that is asked for one connection, and acknowledges what it was asked."""
+
+    def __init__(self, answer=None):
+        super().__init__()
+        self.answer = answer
+
+    def converse(self, data, is_answered, take, is_short=False):
+        if self.is_silent:
+            raise FirewallError("netlink: no answer from the kernel", errno.EAGAIN)
+        self.sent.append(bytes(data))
+        for datagram in [self.answer] * (self.answer is not None) + [_error(2, 0 if self.answer else 2)]:
+            take(datagram)
+            if is_answered(datagram):
+                return
+        raise AssertionError("no end")
+
+
+def test_a_connection_from_inside_is_found_with_its_external_port():
+    kernel = _One(_flow((UDP, HOST, 5060, REMOTE, 5061), (UDP, REMOTE, 5061, WAN, 1025), 170))
+    assert Flows(kernel).find("UDP", HOST, 5060, REMOTE, 5061) == (WAN, 1025, 170)
+    ((kind, found),) = _read(kernel.sent[0])
+    assert kind == GET and _ends(found[1]) == (UDP, ip4_bytes(HOST), 5060, ip4_bytes(REMOTE), 5061)
+    _, _, flags, sequence = struct.unpack_from("@IHHI", kernel.sent[0], 0)
+    assert (flags, sequence) == (5, 2)  # one, not all; with an acknowledgement
+
+
+def test_a_connection_from_outside_is_found_with_its_external_port():
+    kernel = _One(_flow((TCP, REMOTE, 40000, WAN, 8000), (TCP, HOST, 8001, REMOTE, 40000), 7000))
+    assert Flows(kernel).find("TCP", HOST, 8001, REMOTE, 40000) == (WAN, 8000, 7000)
+
+
+def test_a_connection_that_is_not_translated_has_its_host_s_address():
+    kernel = _One(_flow((UDP, HOST, 5060, REMOTE, 5061), (UDP, REMOTE, 5061, HOST, 5060), 30))
+    assert Flows(kernel).find("UDP", HOST, 5060, REMOTE, 5061) == (HOST, 5060, 30)
+
+
+def test_a_connection_that_is_not_there_is_not_found():
+    assert Flows(_One()).find("UDP", HOST, 5060, REMOTE, 5061) is None
+    kernel = _One()
+    kernel.is_silent = True
+    with Output(log) as output:
+        assert Flows(kernel).find("UDP", HOST, 5060, REMOTE, 5061) is None
+    assert "a connection is not found: netlink: no answer" in output.text()

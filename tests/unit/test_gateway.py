@@ -428,3 +428,40 @@ def test_what_somebody_takes_out_of_the_file_is_closed():
     with Output(log) as output:
         gateway.keep_only([], 100)
     assert len(gateway.table) == 2 and "told to" in output.text()
+
+
+def test_a_promise_of_nat_pmp_or_pcp_outlasts_a_renewal_by_upnp():
+    gateway = _gateway()
+    _add(gateway, description="NAT-PMP 8000 tcp", lease=600)
+    text = _add(gateway, now=130, lease=60)
+    mapping = gateway.table.find("", 8000, "TCP")
+    assert (mapping.description, mapping.expires, mapping.lease_duration) == ("web", 700, 60)
+    assert gateway.firewall.open_mappings == [(mapping, 570)] and "for 570 s" in text
+    _add(gateway, now=140, lease=60)
+    assert gateway.table.find("", 8000, "TCP").expires == 700
+    _add(gateway, now=690, lease=60)
+    assert gateway.table.find("", 8000, "TCP").expires == 750
+    # their own renewals are what they say
+    _add(gateway, now=700, description="NAT-PMP 8000 tcp", lease=10)
+    assert gateway.table.find("", 8000, "TCP").expires == 710
+
+
+def test_a_third_party_that_is_allowed_is_asked_for_by_name():
+    gateway = _gateway()
+    assert _code(gateway.add, OTHER, 100, "", 8000, "TCP", 8000, HOST, True, "x", 60) == 606
+    with Output(log) as output:
+        gateway.add(OTHER, 100, "", 8000, "TCP", 8000, HOST, True, "x", 60, True)
+        assert _code(gateway.add, OTHER, 100, "", 80, "TCP", 8000, HOST, True, "x", 60, True) == 606  # the rules hold
+    assert "opened TCP 8000 -> 192.168.1.2:8000 for 60 s by 192.168.1.3: x\n" in output.text()
+
+
+def test_a_connection_is_looked_for_where_the_kernel_tells():
+    gateway = _gateway()
+    assert gateway.find_flow("UDP", HOST, 8000, "11.0.0.1", 5060) is None
+
+    class _Flows:
+        def find(self, *ends):
+            return ends
+
+    gateway._flows = _Flows()
+    assert gateway.find_flow("UDP", HOST, 8000, "11.0.0.1", 5060) == ("UDP", HOST, 8000, "11.0.0.1", 5060)

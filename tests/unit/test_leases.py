@@ -78,7 +78,7 @@ def test_the_file_to_the_byte():
 
 def test_what_was_written_comes_back():
     texts = ("web", "", "a:b::c", ":", "]", "x [from 11.0.0.9]", "[from 1.2.3.4]", "caf\u00e9 \u4e2d", "a [from b]",
-             "x [from 11.0.0.9] ", "'\"$(reboot)", "a;b,c=d#e")
+             "x [from 11.0.0.9] ", "'\"$(reboot)", "a;b,c=d#e", "PCP MAP 0123456789abcdef01234567")
     with _Clocks() as clocks:
         for remote_host in ("", "11.0.0.1"):
             table = [_mapping(8000 + index, description=text, remote_host=remote_host, lease=3600, expires=3700)

@@ -3,7 +3,7 @@
 from helpers import raised
 from miniigd import mapping as mapping_module
 from miniigd.errors import UPnPError
-from miniigd.mapping import MappingTable, PortMapping
+from miniigd.mapping import MappingTable, PortMapping, maker_of
 
 HOST, OTHER = "192.168.1.2", "192.168.1.3"
 
@@ -292,3 +292,27 @@ def test_the_count_of_changes_is_a_ui4():
 
 def test_a_mapping_as_text():
     assert str(_mapping(8000)) == "TCP 8000 -> 192.168.1.2:8000"
+
+
+NONCE = "0123456789abcdef01234567"
+
+
+def test_who_made_it_is_in_the_description():
+    for description, maker, shown in (
+            ("NAT-PMP 8000 tcp", "NAT-PMP", "NAT-PMP 8000 tcp"), ("NAT-PMP 8000 udp", "NAT-PMP", "NAT-PMP 8000 udp"),
+            ("PCP MAP " + NONCE, "PCP MAP", "PCP MAP"), ("PCP PEER " + NONCE, "PCP PEER", "PCP PEER")):
+        assert maker_of(description) == maker
+        assert PortMapping("", 8000, "TCP", 80, "192.168.1.2", True, description, 0, 0).shown_description == shown
+    for description in ("", "web", "NAT-PMP", "NAT-PMP 8000", "NAT-PMP 8000 sctp", "my NAT-PMP 8000 tcp", "PCP MAP",
+                        "PCP MAP " + NONCE[1:], "PCP MAP " + NONCE.upper(), "PCP MAP " + NONCE[:-1] + "g",
+                        "PCP MAP  " + NONCE, "PCP GET " + NONCE, "PCP MAP " + NONCE + " "):
+        assert maker_of(description) == ""
+        assert PortMapping("", 8000, "TCP", 80, "192.168.1.2", True, description, 0, 0).shown_description == description
+
+
+def test_one_client_may_have_enough():
+    table = MappingTable()
+    for port in range(1, 1001):
+        assert not table.has_enough("192.168.1.2")
+        table.commit(_mapping(port, client="192.168.1.2"), None)
+    assert table.has_enough("192.168.1.2") and not table.has_enough("192.168.1.3")

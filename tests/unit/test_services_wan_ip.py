@@ -224,3 +224,10 @@ def test_our_own_address_as_remote_host_stands_for_any():
     assert len(_call(gateway, "GetSpecificPortMappingEntry", ("81.2.69.160", 8000, "TCP"))) == 5
     assert _call(gateway, "DeletePortMapping", ("81.2.69.160", 8000, "TCP")) == ()
     assert len(gateway.table) == 0
+
+
+def test_no_nonce_of_pcp_is_shown():
+    gateway = make_gateway()
+    _add(gateway, description="PCP MAP 0123456789abcdef01234567")
+    assert _call(gateway, "GetSpecificPortMappingEntry", ("", 8000, "TCP"))[3] == "PCP MAP"
+    assert _call(gateway, "GetGenericPortMappingEntry", (0,))[6] == "PCP MAP"

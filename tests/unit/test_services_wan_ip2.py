@@ -417,3 +417,10 @@ def test_everything_of_version_1_is_there():
     assert SERVICE.find_variable("InternalPort").bounds == (1, 65535)
     assert SERVICE.type == "urn:schemas-upnp-org:service:WANIPConnection:2"
     assert SERVICE.id == "urn:upnp-org:serviceId:WANIPConn1"
+
+
+def test_no_nonce_of_pcp_is_in_a_listing():
+    gateway = make_gateway()
+    _add(gateway, 8000, description="PCP MAP 0123456789abcdef01234567")
+    (document,) = _call(gateway, "GetListOfPortMappings", (0, 65535, "TCP", False, 0))
+    assert "<p:NewDescription>PCP MAP</p:NewDescription>" in document.text and "0123456789" not in document.text

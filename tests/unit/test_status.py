@@ -193,3 +193,9 @@ def test_pinholes_are_in_the_json():
     assert found["pinholes"][2]["remote_port"] == 77 and found["pinholes"][1]["packets"] is None
     state.gateway.firewall.pinhole_refusal = "no place"
     assert parsed("".join(status.json(state, [], [None] * 4)))["pinhole_refusal"] == "no place"
+
+
+def test_no_nonce_is_shown():
+    gateway = _gateway("PCP MAP 0123456789abcdef01234567")
+    assert _json(gateway)["port_mappings"][0]["description"] == "PCP MAP"
+    assert "  PCP MAP\n" in _text(gateway) and "0123456789abcdef" not in _text(gateway)

@@ -4,7 +4,7 @@ import errno
 import struct
 
 from helpers import Clock, Files, Output, raised
-from miniigd import VERSION, config, log, netlink, rules
+from miniigd import VERSION, config, log, netlink, port_server, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
 from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip4_bytes, remove
@@ -140,6 +140,24 @@ class _Lans:
         self.is_closed = True
 
 
+class _Control:
+    """Stands in for PortServer."""
+
+    def __init__(self, loop, interfaces, gateway, allows_third_party):
+        self.interfaces, self.gateway, self.allows_third_party = interfaces, gateway, allows_third_party
+        self.updates = self.looks = 0
+        self.is_closed = False
+
+    def follow(self):
+        self.updates += 1
+
+    def look(self):
+        self.looks += 1
+
+    def close(self):
+        self.is_closed = True
+
+
 class _Commands:
     """Stands in for the control channel."""
 
@@ -217,7 +235,8 @@ class _Started:
     def __enter__(self):
         module = supervisor_module
         self._real = (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
-                      loop_module.Loop.on_signal, loop_module.Loop.run)
+                      loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer)
+        port_server.PortServer = _Control
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
         module.Channel, module.Pause = _Commands, lambda: Pause(PAUSE_PATH)
         module._make_firewall = lambda settings, lans: (self.firewall, None, self.watch)
@@ -240,7 +259,7 @@ class _Started:
         self.output.__exit__(None, None, None)
         self.clock.__exit__(None, None, None)
         (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
-         loop_module.Loop.on_signal, loop_module.Loop.run) = self._real
+         loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer) = self._real
 
     def run(self, script):
         """Run the daemon; in the place of its loop, `script(self)`."""
@@ -353,12 +372,44 @@ def test_the_uptime_is_the_router_s_or_the_connection_s():
             assert (it.gateway.wan.uptime(0) > 0) == is_long
 
 
-def test_nothing_is_served_while_upnp_is_switched_off():
-    for name in ("enable_upnp", "protocols"):
-        with _Started(**{name: 0}) as it:
+def test_nothing_is_served_while_all_is_switched_off():
+    for settings in ({"protocols": 0}, {"enable_upnp": 0, "enable_natpmp": 0}):
+        with _Started(**settings) as it:
             it.run(lambda it: None)
-            assert it.lans[0].interfaces == []
-            assert "switched off" in it.output.text()
+            assert it.lans[0].interfaces == [] and it.supervisor._port_server is None
+            assert "switched off (enable_upnp, enable_protocols): nothing is served\n" in it.output.text()
+
+
+def test_nat_pmp_and_pcp_are_served_without_upnp_and_the_other_way_round():
+    for settings in ({"protocols": 2}, {"enable_upnp": 0}):
+        with _Started(**settings) as it:
+            it.run(lambda it: None)
+            control = it.supervisor._port_server
+            assert it.lans[0].interfaces == [] and [one.name for one in control.interfaces] == ["lan", "lan2"]
+            assert "UPnP is switched off (enable_upnp, enable_protocols)\n" in it.output.text()
+    for settings in ({"protocols": 1}, {"enable_natpmp": 0}):
+        with _Started(**settings) as it:
+            it.run(lambda it: None)
+            assert len(it.lans[0].interfaces) == 2 and it.supervisor._port_server is None
+            assert "switched off" not in it.output.text()
+
+
+def test_nat_pmp_and_pcp_follow_the_interfaces_and_every_turn():
+    def script(it):
+        control = it.supervisor._port_server
+        assert control.gateway is it.gateway and not control.allows_third_party
+        assert (control.updates, control.looks) == (1, 0)
+        it.turn()
+        assert (control.updates, control.looks) == (1, 1)
+        it.kernel.report(_address(NEWADDR, LAN_INDEX, "192.168.2.1", 24))
+        assert control.updates == 2 and not control.is_closed
+
+    with _Started() as it:
+        it.run(script)
+        assert it.supervisor._port_server.is_closed
+    with _Started(allows_third_party=1) as it:
+        it.run(lambda it: None)
+        assert it.supervisor._port_server.allows_third_party
 
 
 def test_the_log_s_level_is_the_file_s_or_the_command_line_s():

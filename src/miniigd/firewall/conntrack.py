@@ -11,6 +11,7 @@ sends another port outside. A TCP host there resets such a connection, and so bo
     flows.begin(mapping)     # its port is open again: what `end` left in the way goes
     flows.end_pinholes(pinholes)
     flows.begin_pinhole(pinhole)
+    flows.find("UDP", "192.168.1.2", 5060, "11.0.0.1", 5060)   # how the router translates it
 
 Nothing is translated for IPv6, and most kernels could not. There the entry in the deleted one's place has answers come
 from the address ::, from which nothing is ever forwarded: what the host sends still goes out, and what the other side
@@ -102,6 +103,23 @@ class Flows:
         """`pinhole` is open: see `begin`."""
         self.begin(pinhole)
 
+    def find(self, protocol, host, port, remote_host, remote_port):
+        """Return (external address, external port, seconds it is kept) of a connection of a LAN host, or None."""
+        ends = (bytes([IPPROTO[protocol]]), ip4_bytes(host), struct.pack(">H", port), ip4_bytes(remote_host),
+                struct.pack(">H", remote_port))
+        message = Message()
+        _begin(message, _GET, 0, _LAST)
+        _add_tuple(message, _TUPLE_ORIG, *ends)
+        message.end()
+        message.acknowledge(_LAST)
+        found = []
+        try:
+            if not self._is_lacking:
+                self._channel.converse(message.data, _is_end, lambda datagram: _collect_flow(datagram, ends[1], found))
+        except FirewallError as error:
+            log.warning("a connection is not found: %s" % error.text)
+        return found[0] if found else None
+
     def _ask(self, question, take, mapping):
         """Send the question and take(datagram) its answers; return False when the kernel does not do it."""
         if self._is_lacking:
@@ -192,6 +210,19 @@ def _collect_outward(datagram, inner, found):
         host, remote, protocol, host_port, remote_port = original
         if protocol + host + host_port == inner:
             found.append((identity, protocol, host, host_port, remote, remote_port))
+
+
+def _collect_flow(datagram, host, found):
+    """Append (external address, external port, seconds) of the connections in `datagram`, which are those of `host`.
+
+    Where the host began it, it is the reply that goes to the external address; else what the other end sent first.
+    """
+    for kind, _, start, end in messages(datagram):
+        timeout = [struct.unpack_from(">I", datagram, begin)[0] for name, begin, stop in attributes(
+            datagram, start + 4, end) if kind == _NEW and name == _TIMEOUT and stop - begin == 4]
+        for _, original, reply in _connections(datagram, 4):
+            _, address, _, _, port = reply if original[0] == host else original
+            found.append((ip4_text(address), struct.unpack(">H", port)[0], timeout[0] if timeout else 0))
 
 
 def _connections(datagram, size):

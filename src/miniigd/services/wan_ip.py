@@ -131,7 +131,7 @@ def remote_host(context, arguments):
 
 def _details(context, mapping):
     """Return a mapping's values in the order of DETAILS."""
-    return (mapping.internal_port, mapping.internal_client, mapping.enabled, mapping.description,
+    return (mapping.internal_port, mapping.internal_client, mapping.enabled, mapping.shown_description,
             mapping.remaining(context.now) if context.shows_leases else 0)
 
 

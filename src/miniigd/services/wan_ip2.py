@@ -1,11 +1,12 @@
 """WANIPConnection:2: version 1 and the actions on several mappings (section numbers are that document's)."""
 
+from .. import ports
 from ..errors import UPnPError
 from ..gateway import MAX_LEASE
+from ..policy import LOWEST_PORT
 from ..xml import Document, escape
 from . import Action, Service, Variable, wan_ip
 
-_LOWEST_ANY = 1024  # where the search for a free port begins anew behind 65535
 _MOST_LISTED = 300  # mappings in one listing: each takes about 450 bytes of an answer that must fit the heap
 
 # 2.3.25: the schema's own names
@@ -25,39 +26,15 @@ def add_any_port_mapping(context, arguments):
 
     2.5.17; 402, 501, 606 where no port is allowed, 728, 732.
     """
-    asked, protocol = arguments[1] or _LOWEST_ANY, arguments[2]
+    asked, protocol, client = arguments[1] or LOWEST_PORT, arguments[2], wan_ip.internal_client(context, arguments)
     if arguments[3] == 0:
         raise UPnPError(732)
-    client = wan_ip.internal_client(context, arguments)
-    gateway = context.gateway
-    code = 606
-    for port in _allowed_ports(gateway.policy, asked, client, arguments[3], arguments[6]):
-        owner = gateway.table.owner(port, protocol)
-        if owner == client and port == arguments[1] or (
-                owner is None and not gateway.wan.has_service(protocol, port)):
-            wan_ip.add_mapping(context, arguments, port)
-            return (port,)
-        code = 728
-    if code == 606:
+    port = ports.find(context.gateway, asked, protocol, client, arguments[3], arguments[6], arguments[1] != 0)
+    if port is None:
         wan_ip.add_mapping(context, arguments, asked)  # refuses, and says why
-    raise UPnPError(code, "no port is free")
-
-
-def _allowed_ports(policy, asked, client, internal_port, description):
-    """Yield the external ports that the client may have, from `asked` on; none where `asked` is a refused low one.
-
-    Other ports below 1024 come last: services are there.
-    """
-    for start, end in ((asked, 65535), (_LOWEST_ANY, asked - 1), (1, _LOWEST_ANY - 1)):
-        while start <= end:
-            allowed = policy.allowed_range(start, client, internal_port, description)
-            if asked < _LOWEST_ANY and start == asked and (allowed is None or allowed[0] != asked):
-                return
-            if allowed is None:
-                break
-            for port in range(allowed[0], min(allowed[1], end) + 1):
-                yield port
-            start = allowed[1] + 1
+        raise UPnPError(606, "no port is allowed")
+    wan_ip.add_mapping(context, arguments, port)
+    return (port,)
 
 
 def delete_port_mapping_range(context, arguments):
@@ -89,7 +66,7 @@ def get_list_of_port_mappings(context, arguments):
     for mapping in found:
         parts.append(_LIST_ENTRY % (
             mapping.remote_host, mapping.external_port, mapping.protocol, mapping.internal_port,
-            mapping.internal_client, mapping.enabled, escape(mapping.description), mapping.remaining(context.now)))
+            mapping.internal_client, mapping.enabled, escape(mapping.shown_description), mapping.remaining(context.now)))
     parts.append(_LIST_TAIL)
     return (Document("".join(parts)),)
 

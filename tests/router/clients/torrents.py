@@ -1,6 +1,6 @@
-"""libtorrent on the LAN host (Deluge, qBittorrent): a session that maps its own port by UPnP.
+"""libtorrent on the LAN host (Deluge, qBittorrent): a session that maps its own port by UPnP, or by PCP.
 
-    python3 torrents.py ADDRESS PORT TORRENT FOLDER   # a line on standard input ends it
+    python3 torrents.py ADDRESS PORT TORRENT FOLDER upnp|pcp   # a line on standard input ends it
 
 Prints the mappings it gets and the errors, one JSON line each.
 """
@@ -11,7 +11,7 @@ import sys
 
 import libtorrent
 
-address, port, torrent, folder = sys.argv[1:]
+address, port, torrent, folder, protocol = sys.argv[1:]
 
 
 def say(*words):
@@ -20,8 +20,9 @@ def say(*words):
 
 kinds = libtorrent.alert.category_t
 session = libtorrent.session({
-    "listen_interfaces": "%s:%s" % (address, port), "enable_upnp": True, "enable_natpmp": False, "enable_dht": False,
-    "enable_lsd": False, "alert_mask": kinds.port_mapping_notification | kinds.error_notification})
+    "listen_interfaces": "%s:%s" % (address, port), "enable_upnp": protocol == "upnp",
+    "enable_natpmp": protocol == "pcp",  # it falls back to NAT-PMP
+    "enable_dht": False, "enable_lsd": False, "alert_mask": kinds.port_mapping_notification | kinds.error_notification})
 session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder, "flags": 0})  # not paused
 while not select.select([sys.stdin], [], [], 0.05)[0]:
     for alert in session.pop_alerts():

@@ -34,7 +34,7 @@ _is_enabled() {
 	local value=
 	[ -f /etc/config/network ] || value=$(_nvram upnp_enable)
 	[ -n "$value" ] || value=$(_option enabled)
-	[ "$(_option enable_upnp)" != 0 ] || return 1
+	[ "$(_option enable_upnp)$(_option enable_natpmp)" != 00 ] || return 1
 	case $value in
 	1 | on | true | yes | enabled) return 0 ;;
 	esac

@@ -1,0 +1,148 @@
+"""NAT-PMP and PCP on the LAN interfaces: both are served on one port, their first byte tells them apart.
+
+Announces a new epoch or address on all of them (RFC 6886 3.2.1, RFC 6887 14.1.1).
+"""
+
+from . import log, natpmp, pcp, pcp_server
+from .compat import const
+from .datagram import DatagramSocket
+from .dynamic import Dynamic
+from .rate import Sources
+
+_ANNOUNCEMENTS = const(10)  # of each change, and the first pause between them; each further one is twice as long
+_FIRST_PAUSE_MS = const(250)
+_RETRY_MS = const(5000)  # when a socket could not be opened
+
+# A program has some ports, and asks for each up to nine times, in two protocols. Each may be a change of the firewall,
+# which takes a small router up to a fifth of a second: nobody may keep it busy with that alone.
+_BURST = const(64)  # requests of one source
+_REQUESTS_PER_SECOND = const(8)  # that a source regains
+
+
+class PortServer:
+    """Serves `gateway` on `interfaces` (list of Interface): `follow` them; `allows_third_party` as in pcp_server."""
+
+    def __init__(self, loop, interfaces, gateway, allows_third_party=False):
+        self._loop = loop
+        self._gateway = gateway
+        self._dynamic = Dynamic(gateway, loop.now)
+        self._natpmp = natpmp.Server(self._dynamic)
+        self._pcp = pcp_server.Server(self._dynamic, allows_third_party)
+        self._sources = Sources(_BURST, _REQUESTS_PER_SECOND, "asks for ports too often: not all of it is answered")
+        self._places = [_Place(loop, interface, self._receive) for interface in interfaces]
+        self._retry = None  # Timer
+        self._timer = None  # of the next announcement
+        self._address = None  # of the WAN, as it was announced last
+        self._seen = (None, gateway.is_paused)  # what `look` saw last
+
+    def follow(self):
+        """Serve each interface's present address."""
+        self.look()  # nobody is told of the WAN's new address in the old epoch
+        self._loop.cancel(self._retry)
+        stale = [place for place in self._places if place.is_stale]
+        opened = [place for place in stale if place.open()]
+        if [place for place in self._places if place.is_failing]:
+            self._retry = self._loop.call_later(_RETRY_MS, self.follow)
+        if opened:
+            self._announce()
+
+    def look(self):
+        """Called at the end of each turn of the loop: tell clients of another address, and of the end of a pause."""
+        seen = (self._gateway.wan.address, self._gateway.is_paused)
+        if seen == self._seen:
+            return
+        before, was_paused = self._seen
+        address, is_paused = self._seen = seen
+        is_other = address is not None and self._address not in (None, address)
+        if is_other or was_paused and not is_paused:
+            # What they have is an address that is gone, or nothing (RFC 6887 8.5).
+            self._dynamic.begin_epoch(self._loop.now)
+        elif address in (None, before):
+            return
+        self._announce()
+
+    def _announce(self):
+        """Tell everybody, several times: UDP loses datagrams."""
+        self._loop.cancel(self._timer)
+        self._seen = (self._gateway.wan.address, self._gateway.is_paused)
+        self._address = self._seen[0] or self._address
+        self._tell(_FIRST_PAUSE_MS, _ANNOUNCEMENTS)
+
+    def _tell(self, pause_ms, left):
+        now = self._loop.now
+        for datagram in (self._natpmp.announcement(now), self._pcp.announcement(now)):
+            if datagram is not None:
+                for place in self._places:
+                    place.send(datagram, (natpmp.GROUP, natpmp.CLIENT_PORT))
+        self._timer = self._loop.call_later(
+            pause_ms, lambda: self._tell(2 * pause_ms, left - 1)) if left > 1 else None
+
+    def _receive(self, place, datagram, peer):
+        host = peer[0]
+        if not datagram or not self._sources.allow(host, 1, self._loop.now_ms):
+            return
+        if datagram[0] == 0:
+            answer = self._natpmp.answer(datagram, host, self._loop.now)
+        else:
+            answer = self._pcp.answer(datagram, pcp.ip4_mapped(host), self._loop.now)
+        if answer is not None:
+            place.send(answer, peer)
+
+    def close(self):
+        """Close the sockets."""
+        self._loop.cancel(self._timer)
+        self._loop.cancel(self._retry)
+        for place in self._places:
+            place.close()
+
+
+class _Place:
+    """The socket on one interface, while that has an address."""
+
+    def __init__(self, loop, interface, receive):
+        self._loop = loop
+        self._interface = interface
+        self._receive = receive
+        self._served = None  # (index, address)
+        self._socket = None
+        self.is_failing = False
+
+    @property
+    def _present(self):
+        interface = self._interface
+        return (interface.index, interface.address) if interface.is_up and interface.address else None
+
+    @property
+    def is_stale(self):
+        """True when the socket is not what the interface is."""
+        return self._served != self._present or self.is_failing
+
+    def open(self):
+        """Serve the present address; return True if that can be done."""
+        self.close()
+        self._served = self._present
+        if self._served is None:
+            return False
+        try:
+            self._socket = DatagramSocket(self._loop, self._interface, natpmp.PORT,
+                                          lambda datagram, peer: self._receive(self, datagram, peer))
+        except OSError as error:
+            log.error("cannot serve NAT-PMP and PCP on %s port %d (errno %d): does another program serve them?"
+                      % (self._interface.name, natpmp.PORT, error.errno))
+            self.is_failing = True
+            return False
+        log.info("serving NAT-PMP and PCP on %s port %d" % (self._served[1], natpmp.PORT))
+        return True
+
+    def send(self, datagram, peer):
+        """Send to `peer` (ip, port)."""
+        if self._socket is not None:
+            self._socket.send(datagram, peer)
+
+    def close(self):
+        """Close the socket."""
+        self.is_failing = False
+        self._served = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
