@@ -2,14 +2,18 @@
 
 MODEL ?= debian
 ARCH ?= mipsel_mips32
+SECONDS ?= 300
 
-.PHONY: run test lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
+.PHONY: run test fuzz lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
 
 run image: setup
 	@.venv/bin/python -m invoke $@ --model $(MODEL)
 
 ipk feed overlay: setup
 	@.venv/bin/python -m invoke $@ --arch $(ARCH)
+
+fuzz: setup
+	@.venv/bin/python -m invoke $@ --seconds $(SECONDS)
 
 test lint flash-report shell-lan shell-wan shell-router clean: setup
 	@.venv/bin/python -m invoke $@

@@ -59,6 +59,7 @@ def test(context, only=""):
     ipk_builder.ipk()
     for target in HOST, MIPS32:
         runtime.binary(target, tests=True)
+    runtime.fuzzed()
     for model in images.MODELS:
         images.image(model)
     command = [sys.executable, "-m", "pytest", "-q", *(only.split() or ["tests"])]
@@ -68,6 +69,12 @@ def test(context, only=""):
         print("==> Trying once more what failed", flush=True)
         status = subprocess.call([*command, "--last-failed"])
     sys.exit(status)
+
+
+@task
+def fuzz(context, seconds=300, only=""):
+    """Fuzz every parser for so many seconds each, and keep the inputs that reach something new."""
+    os.execv(sys.executable, [sys.executable, "tests/fuzz/fuzz.py", "--seconds", str(seconds), *only.split()])
 
 
 @task

@@ -1,7 +1,8 @@
 """Build the runtime: one static executable that holds the lean MicroPython and a frozen program.
 
-`binary(MIPS32)` is the product; `binary(HOST)` is the same recipe for the machine at hand, and with `tests=True` the
-unit tests are frozen in too and are its program (the runtime has no compiler, so it cannot load them from files).
+`binary(MIPS32)` is the product; `binary(HOST)` is the same recipe for the machine at hand. With `tests=True` the unit
+tests are frozen in too and are its program (the runtime has no compiler, so it cannot load them from files);
+`fuzzed()` has the fuzz targets for a program, and the C compiler's sanitizers look at every step.
 """
 
 import shutil
@@ -9,11 +10,14 @@ import sys
 from pathlib import Path
 
 from package import kit
-from package.toolchain import MIPS32, prove_mips32, toolchain
+from package.toolchain import MIPS32, compiler, prove_mips32, toolchain
 
 _PORT = kit.TOP / "package" / "micropython-lean"
 _SOURCES = kit.TOP / "src"
 _TEST_PARTS = ("unit", "mpy", "replay/replay.py")
+_FUZZ_PARTS = ("unit/helpers.py", "replay/replay.py", "fuzz/manifest.py", "fuzz/run_fuzz.py", "fuzz/targets.py")
+# MicroPython itself gives memcpy and its like null pointers with a length of zero.
+_SANITIZERS = "-fsanitize=address,undefined -fno-sanitize=nonnull-attribute -fno-sanitize-recover=undefined"
 
 
 def source():
@@ -32,6 +36,13 @@ def source():
     return kit.cached("micropython", [archive, "3"], build)
 
 
+def _make(top, folder, words):
+    command = ["make", "-C", _PORT, "-j" + kit.JOBS, "TOP=" + str(top), "BUILD=" + str(folder),
+               "PYTHON=" + sys.executable, "MICROPY_MPYCROSS=" + str(top / "mpy-cross/build/mpy-cross"), *words]
+    # The program names its build's date and revision: the same ones always.
+    kit.run(command, env={"SOURCE_DATE_EPOCH": "0", "MICROPY_GIT_TAG": top.name, "MICROPY_GIT_HASH": "-"}, lines=200)
+
+
 def binary(target, tests=False):
     """Return the path of the executable for `target` (MIPS32 or HOST), built again only if a source changed."""
     tools, top = toolchain(target), source()
@@ -47,19 +58,32 @@ def binary(target, tests=False):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             basis_file.write_text(key)
-        command = ["make", "-C", _PORT, "-j" + kit.JOBS, "TOP=" + str(top), "BUILD=" + str(folder), "CC=" + tools.cc,
-                   "PYTHON=" + sys.executable, "MICROPY_MPYCROSS=" + str(top / "mpy-cross/build/mpy-cross"),
-                   "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size")]
+        words = ["CC=" + tools.cc, "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size")]
         if tests:
-            command += _with_tests(folder)
+            words += _with_tests(folder)
         with kit.step("Building the runtime with %s for %s" % ("the unit tests" if tests else "the daemon", target)):
-            # The program names its build's date and revision: the same ones always.
-            kit.run(command, env={"SOURCE_DATE_EPOCH": "0", "MICROPY_GIT_TAG": top.name, "MICROPY_GIT_HASH": "-"},
-                    lines=200)
+            _make(top, folder, words)
         if target == MIPS32:
             prove_mips32(path)
             if not tests:
                 kit.run(["qemu-mipsel", "-cpu", "4Kc", path, "--version"])
+
+    return kit.product(path, parts, build)
+
+
+def fuzzed():
+    """Return the path of the executable for HOST that runs the fuzz targets under AddressSanitizer and UBSan."""
+    top, folder = source(), kit.BUILD / "runtime" / "host-fuzz"
+    path = folder / "miniigd"
+    parts = [_PORT, _SOURCES, Path(__file__), compiler(""), top.name, *(kit.TOP / "tests" / one for one in _FUZZ_PARTS)]
+
+    def build():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with kit.step("Building the runtime with the fuzz targets and sanitizers"):
+            _make(top, folder, ["CC=gcc", "STRIP=true", "SIZE=true", "STATIC=",
+                                "FROZEN_MANIFEST=" + str(kit.TOP / "tests/fuzz/manifest.py"), "LDFLAGS_EXTRA=" + _SANITIZERS,
+                                "CFLAGS_EXTRA=%s -g -DLEAN_PROGRAM='\"run_fuzz\"'" % _SANITIZERS])
 
     return kit.product(path, parts, build)
 

@@ -1,4 +1,5 @@
-"""What the lean MicroPython runtime lacks is not used in src/, the unit tests, the player of transcripts.
+"""What the lean MicroPython runtime lacks is not used in src/, the unit tests, the player of transcripts, the fuzz
+targets.
 
 The runtime has no compiler of its own, so most of this would show on the router only. What it has is listed in
 package/micropython-lean/mpconfigport.h and stdlib/.
@@ -13,9 +14,11 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 FILES = sorted([*(TOP / "src").rglob("*.py"), *(TOP / "tests" / "unit").glob("*.py"),
-                TOP / "tests" / "replay" / "replay.py"])
+                TOP / "tests" / "replay" / "replay.py",
+                *(TOP / "tests" / "fuzz" / name for name in ("targets.py", "run_fuzz.py"))])
 
-MODULES = {"errno", "gc", "host", "io", "select", "selectors", "socket", "struct", "sys", "miniigd", "helpers"}
+MODULES = {"errno", "gc", "host", "io", "select", "selectors", "socket", "struct", "sys", "miniigd", "helpers",
+           "replay", "targets"}
 METHODS = set("title zfill ljust rjust removeprefix removesuffix casefold isalnum translate capitalize hex fromhex "
               "bit_length sendall getsockname getpeername getsockopt recv_into".split())
 NAMES = set("BlockingIOError BrokenPipeError ConnectionError ConnectionAbortedError ConnectionRefusedError "

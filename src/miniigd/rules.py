@@ -86,7 +86,7 @@ def parse_network(text):
         if not (length.encode().isdigit() and len(length) <= 2 and int(length) <= 32):
             raise ValueError(text)
         bits = int(length)
-    mask = (0xFFFFFFFF << 32 - bits) & 0xFFFFFFFF
+    mask = 0xFFFFFFFF ^ 0xFFFFFFFF >> bits
     return _network(raw, bytes([mask >> 24, mask >> 16 & 255, mask >> 8 & 255, mask & 255]))
 
 

@@ -69,7 +69,7 @@ def _translate(batch, address):
 
 
 def _masquerade(batch, address, host, length):
-    mask = struct.pack(">I", 0xFFFFFFFF << 32 - length & 0xFFFFFFFF)
+    mask = struct.pack(">I", 0xFFFFFFFF ^ 0xFFFFFFFF >> length)
     network = bytes([host[index] & mask[index] for index in range(4)])
     expressions = _begin_rule(batch, POSTROUTING_CHAIN)
     for offset in (12, 16):  # source, destination
