@@ -118,9 +118,9 @@ class Gateway:
 
         Addresses are dotted quads. None also where the kernel does not tell.
         """
-        if self._flows is None:
+        if self.flows is None:
             return None
-        return self._flows.find(protocol, host, port, remote_host, remote_port)
+        return self.flows.find(protocol, host, port, remote_host, remote_port)
 
     def delete(self, caller, now, remote_host, external_port, protocol):
         """Close a port of `caller`; UPnPError 714, 606 or 501."""

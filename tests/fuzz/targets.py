@@ -62,7 +62,9 @@ def control(data):
     assert call(wan_ip.SERVICE, gateway, "AddPortMapping", (
         "", 8000, "TCP", 8000, HOST, True, "text", 600)) == ()
     loop = Loop()
-    device = Control(gateway, _DEVICE, Events(loop, interfaces.Interface("lo"), gateway), ROUTER)
+    lan = interfaces.Interface("lo")
+    lan.index, lan.is_up, lan.addresses = 1, True, [(ROUTER, 24)]
+    device = Control(gateway, _DEVICE, Events(loop, lan, gateway), lan)
     reader = RequestReader()
     reader.receive(data)
     try:

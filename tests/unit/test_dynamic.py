@@ -34,7 +34,7 @@ class _Flows:
 
 def _make(**named):
     gateway = make_gateway(**named)
-    gateway._flows = _Flows()
+    gateway.flows = _Flows()
     return Dynamic(gateway, 40)
 
 
@@ -312,7 +312,7 @@ def test_a_firewall_that_refuses():
 
 def test_a_connection_is_told_as_the_kernel_has_it():
     dynamic = _make()
-    flows = dynamic.gateway._flows
+    flows = dynamic.gateway.flows
     flows.flow = ("81.2.69.160", 1025, 170)
     assert _peer(dynamic) == (1025, 170)
     assert flows.asked == [("UDP", HOST, 8000, REMOTE, 5060)]
@@ -329,11 +329,11 @@ def test_a_connection_to_come_gets_the_port_that_the_router_will_give_it():
     assert _peer(dynamic, lifetime=600) == (8000, 600)
     assert _peer(dynamic, nonce=NONCE_2) == pcp.NOT_AUTHORIZED
     # when it has begun: the mapping lasts as long as it is asked for
-    dynamic.gateway._flows.flow = ("81.2.69.160", 8000, 170)
+    dynamic.gateway.flows.flow = ("81.2.69.160", 8000, 170)
     assert _peer(dynamic, lifetime=3600) == (8000, 3600)
-    dynamic.gateway._flows.flow = ("81.2.69.160", 1025, 170)  # and where the kernel chose otherwise, that is so
+    dynamic.gateway.flows.flow = ("81.2.69.160", 1025, 170)  # and where the kernel chose otherwise, that is so
     assert _peer(dynamic) == (1025, 170)
-    dynamic.gateway._flows.flow = None
+    dynamic.gateway.flows.flow = None
     assert _peer(dynamic, lifetime=0) == (8000, 0)
     assert _rows(dynamic) == []
     assert _peer(dynamic, lifetime=0) == (8000, 0)
@@ -358,7 +358,7 @@ def test_a_connection_to_come_whose_port_is_another_s():
 
 def test_a_kernel_that_does_not_tell():
     dynamic = _make()
-    dynamic.gateway._flows = None
+    dynamic.gateway.flows = None
     assert _peer(dynamic) == (8000, 3600)
 
 

@@ -463,5 +463,5 @@ def test_a_connection_is_looked_for_where_the_kernel_tells():
         def find(self, *ends):
             return ends
 
-    gateway._flows = _Flows()
+    gateway.flows = _Flows()
     assert gateway.find_flow("UDP", HOST, 8000, "11.0.0.1", 5060) == ("UDP", HOST, 8000, "11.0.0.1", 5060)

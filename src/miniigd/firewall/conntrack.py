@@ -108,7 +108,7 @@ class Flows:
         ends = (bytes([IPPROTO[protocol]]), ip4_bytes(host), struct.pack(">H", port), ip4_bytes(remote_host),
                 struct.pack(">H", remote_port))
         message = Message()
-        _begin(message, _GET, 0, _LAST)
+        _begin(message, _GET, 0, _LAST, 4)
         _add_tuple(message, _TUPLE_ORIG, *ends)
         message.end()
         message.acknowledge(_LAST)

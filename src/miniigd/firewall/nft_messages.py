@@ -163,7 +163,7 @@ def _element(datagram, start, end):
 def _counts(datagram, start, end):
     values = {}
     for name, begin_at, stop in attributes(datagram, start, end):
-        if stop - begin_at == 8:
+        if stop - begin_at == 8 and datagram[begin_at] < 0x80:  # the runtime's integers hold 63 bits
             values[name] = struct.unpack_from(">Q", datagram, begin_at)[0]
     return values.get(_COUNTER_PACKETS, 0), values.get(_COUNTER_BYTES, 0)
 
