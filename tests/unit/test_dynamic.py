@@ -123,7 +123,8 @@ def test_this_one_or_none():
     assert _map(dynamic, 8002, 80, nonce=NONCE, is_exact=True) == pcp.NOT_AUTHORIZED
     dynamic.gateway.wan.services = (("TCP", 9003),)
     assert _map(dynamic, 8002, 9003, nonce=NONCE, is_exact=True) == pcp.CANNOT_PROVIDE_EXTERNAL
-    assert _map(dynamic, 8002, 0, nonce=NONCE, is_exact=True) == (8002, 3600)
+    for _ in range(2):
+        assert _map(dynamic, 8002, 0, nonce=NONCE, is_exact=True) == (8002, 3600)
 
 
 def test_another_nonce_is_refused_for_as_long_as_the_mapping_lasts():
@@ -189,6 +190,10 @@ def test_upnp_s_port_without_end_keeps_none():
     assert _map(dynamic, 8000, 8000, 3600) == (9000, 3600)
     (one,) = dynamic.gateway.table
     assert (one.lease_duration, one.expires) == (0, NOW + 604800)
+    late = NOW + 604000
+    assert _map(dynamic, 8000, 8000, 3600, now=late) == (9000, 3600)
+    (one,) = dynamic.gateway.table
+    assert (one.lease_duration, one.expires) == (0, late + 604800)
     # never for longer than the configuration has it
     dynamic = _make()
     dynamic.gateway._max_lease = 1800
@@ -333,6 +338,7 @@ def test_a_connection_to_come_gets_the_port_that_the_router_will_give_it():
     assert _peer(dynamic, lifetime=3600) == (8000, 3600)
     dynamic.gateway.flows.flow = ("81.2.69.160", 1025, 170)  # and where the kernel chose otherwise, that is so
     assert _peer(dynamic) == (1025, 170)
+    assert len(_rows(dynamic)) == 1
     dynamic.gateway.flows.flow = None
     assert _peer(dynamic, lifetime=0) == (8000, 0)
     assert _rows(dynamic) == []

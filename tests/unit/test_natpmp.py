@@ -142,6 +142,11 @@ CASES = (
 )
 
 
+def test_the_numbers_of_the_results():
+    assert (natpmp.SUCCESS, natpmp.UNSUPPORTED_VERSION, natpmp.NOT_AUTHORIZED, natpmp.NETWORK_FAILURE,
+            natpmp.OUT_OF_RESOURCES, natpmp.UNSUPPORTED_OPCODE) == (0, 1, 2, 3, 4, 5)
+
+
 def test_every_result():
     for opcode, result, prepare, datagram, end in CASES:
         server = _server()

@@ -51,6 +51,7 @@ def test_a_peer():
     request = pcp.parse(PEER)
     assert (request.opcode, request.protocol, request.internal_port, request.external_port) == (2, 17, 8000, 8001)
     assert (request.remote_port, request.remote_address) == (5060, REMOTE)
+    assert (request.nonce, request.external_address) == (NONCE, ANY)
 
 
 def test_the_options():
@@ -76,6 +77,7 @@ def test_an_answer():
     head = b"\x02\x82\0\0" b"\0\0\x1c\x20" b"\0\0\x01\x02" b"\0\0\0\0\0\0\0\0\0\0\0\0"
     body = NONCE + b"\x11\0\0\0" b"\x1f\x40\x20\x00" + EXTERNAL + b"\x13\xc4\0\0" + REMOTE
     assert pcp.answer(pcp.parse(PEER), 7200, 258, 8192, EXTERNAL) == head + body
+    assert pcp.answer(pcp.parse(PEER), 7200, 258, 8001) == head + PEER_BODY
 
 
 def test_what_is_met_with_silence():
@@ -157,6 +159,13 @@ def test_nothing_else_escapes():
             assert request is None or pcp.answer(request, 1, 2, 3, EXTERNAL)[:2] == b"\x02" + bytes([datagram[1] | 128])
     assert codes == {pcp.UNSUPP_VERSION, pcp.MALFORMED_REQUEST, pcp.UNSUPP_OPCODE, pcp.UNSUPP_OPTION,
                      pcp.MALFORMED_OPTION}
+
+
+def test_the_numbers_of_the_results():
+    assert (pcp.SUCCESS, pcp.UNSUPP_VERSION, pcp.NOT_AUTHORIZED, pcp.MALFORMED_REQUEST, pcp.UNSUPP_OPCODE,
+            pcp.UNSUPP_OPTION, pcp.MALFORMED_OPTION, pcp.NETWORK_FAILURE, pcp.NO_RESOURCES, pcp.UNSUPP_PROTOCOL,
+            pcp.USER_EX_QUOTA, pcp.CANNOT_PROVIDE_EXTERNAL, pcp.ADDRESS_MISMATCH,
+            pcp.EXCESSIVE_REMOTE_PEERS) == tuple(range(14))
 
 
 def test_addresses():

@@ -241,6 +241,7 @@ CASES = (
     (1, pcp.ADDRESS_MISMATCH, LONG, _is_plain, _map(client=OTHER)),
     (1, pcp.EXCESSIVE_REMOTE_PEERS, LONG, _is_plain, _map(options=_filter(port=80))),
     (1, pcp.EXCESSIVE_REMOTE_PEERS, LONG, _is_plain, _map(options=_filter(length=120))),
+    (1, pcp.EXCESSIVE_REMOTE_PEERS, LONG, _is_plain, _map(options=_filter(length=96))),
     (1, pcp.EXCESSIVE_REMOTE_PEERS, LONG, _is_plain, _map(options=b"".join(
         [_filter("11.0.0.%d" % number) for number in range(MOST_HOSTS + 1)]))),
     (2, pcp.SUCCESS, 3600, _is_plain, _peer()),
