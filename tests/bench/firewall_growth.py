@@ -2,6 +2,7 @@
 
     tests/bench/firewall_growth.py [COUNT...]     needs root, nft and iptables; default 10 100 1000 5000
 
+IPv6 pinholes are measured too, at 10, 100 and 500.
 Runs on CPython in a network namespace of its own, so it compares growth, not the router's own times. For each count the
 table is filled by one sync; then ports are opened and closed in turn. Prints, for each, the median in milliseconds, and
 how many bytes, datagrams and processes one change takes.
@@ -19,6 +20,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "src"))
 _ROUNDS = 15
+_PINHOLES = (10, 100, 500)
 _SNIPPET = TOP / "files/usr/share/nftables.d/table-post/20-miniigd.nft"
 
 
@@ -62,8 +64,8 @@ def _nft():
 def _prefer_legacy():
     """Let iptables be the one that routers with firewall3 have, where Debian's package has both."""
     folder = tempfile.mkdtemp()
-    for name in "iptables", "iptables-restore":
-        legacy = shutil.which(name.replace("iptables", "iptables-legacy"))
+    for name in "iptables", "iptables-restore", "ip6tables", "ip6tables-restore":
+        legacy = shutil.which(name.replace("tables", "tables-legacy"))
         if legacy:
             os.symlink(legacy, os.path.join(folder, name))
     os.environ["PATH"] = folder + ":" + os.environ["PATH"]
@@ -71,11 +73,11 @@ def _prefer_legacy():
 
 def _iptables():
     _prefer_legacy()
-    from miniigd.compat import run_program, xtables_info
+    from miniigd.compat import run_program, xtables6_info, xtables_info
     from miniigd.firewall.iptables import IptablesFirewall
 
     counting = _Counting(run_program)
-    return IptablesFirewall(counting.run, xtables_info), counting
+    return IptablesFirewall(counting.run, xtables_info, info6=xtables6_info), counting
 
 
 def _mapping(port):
@@ -84,34 +86,55 @@ def _mapping(port):
     return PortMapping("", port, "UDP" if port & 1 else "TCP", port, "192.168.1.2", True, "", 3600, 3600)
 
 
+def _pinhole(port):
+    from miniigd.pinhole import Pinhole
+
+    return Pinhole(port, "", 0, "UDP" if port & 1 else "TCP", "2001:db8::2", port, 3600, 3600)
+
+
 def _measure(make, count):
     firewall, counting = make()
     firewall.open(_Wan)
-    mappings = [_mapping(2000 + number) for number in range(count)]
-    firewall.sync(mappings, 0)
+    firewall.sync([_mapping(2000 + number) for number in range(count)], 0)
+    _time(make.__name__[1:], count, counting, _mapping, lambda mapping: firewall.add(mapping, None, 3600),
+          firewall.remove)
+    firewall.close()
+
+
+def _measure_pinholes(make, count):
+    firewall, counting = make()
+    firewall.open(_Wan)
+    firewall.sync([], 0, [_pinhole(2000 + number) for number in range(count)])
+    _time(make.__name__[1:] + "6", count, counting, _pinhole,
+          lambda pinhole: firewall.add_pinhole(pinhole, 3600, False), firewall.remove_pinholes)
+    firewall.close()
+
+
+def _time(name, count, counting, make_one, add, remove):
     opened, closed = [], []
     counting.bytes = counting.sends = counting.answers = counting.processes = 0
     for number in range(_ROUNDS):
-        mapping = _mapping(60000 + number)
+        one = make_one(60000 + number)
         start = time.perf_counter()
-        firewall.add(mapping, None, 3600)
+        add(one)
         middle = time.perf_counter()
-        firewall.remove([mapping])
+        remove([one])
         opened.append(middle - start)
         closed.append(time.perf_counter() - middle)
     changes = 2 * _ROUNDS
-    print("%8s %6d %10.2f %10.2f %8d %8.1f %8.1f" % (
-        make.__name__[1:], count, 1000 * statistics.median(opened), 1000 * statistics.median(closed),
+    print("%9s %6d %10.2f %10.2f %8d %8.1f %8.1f" % (
+        name, count, 1000 * statistics.median(opened), 1000 * statistics.median(closed),
         counting.bytes // changes, counting.sends / changes, counting.processes / changes), flush=True)
-    firewall.close()
 
 
 def main(counts):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    print("%8s %6s %10s %10s %8s %8s %8s" % ("", "held", "open ms", "close ms", "bytes", "sends", "programs"))
+    print("%9s %6s %10s %10s %8s %8s %8s" % ("", "held", "open ms", "close ms", "bytes", "sends", "programs"))
     for make in _nft, _iptables:
         for count in counts:
             _measure(make, count)
+        for count in _PINHOLES:
+            _measure_pinholes(make, count)
 
 
 if __name__ == "__main__":
