@@ -194,7 +194,7 @@ class Lab:
             for address in addresses:
                 space.ip("address", "add", address + "/24", "dev", "eth0")
             space.ip("link", "set", "eth0", "up")
-            for address in addresses6:
+            for address in reversed(addresses6):  # of several, the last that came is what connections come from
                 space.ip("address", "add", address + "/64", "dev", "eth0", "nodad")
         for space, router, router6 in (self.lan, LAN_ROUTER, LAN_ROUTER_6), (self.guest, GUEST_ROUTER, GUEST_ROUTER_6):
             space.ip("route", "add", "default", "via", router)

@@ -69,7 +69,7 @@ class Control:
         """
         header = request.header(b"host")
         if header is None:
-            return self._interface.address or self._interface.served6[-1]
+            return self._interface.address or "".join(self._interface.served6[-1:])
         try:
             host = split_authority(header)[0].decode()
             if self._interface.has_address(ip_bytes(host)):

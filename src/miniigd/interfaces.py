@@ -37,8 +37,8 @@ def _is_local(raw):
 class Interface:
     """An interface by `name`; `index` is 0 while it does not exist.
 
-    `addresses` are (dotted quad, prefix length), `addresses6` (16 bytes, prefix length, is it to last?), each in the
-    order in which they came. An IPv6 address is there once the kernel has made sure that nobody else has it.
+    `addresses` are (dotted quad, prefix length), `addresses6` (16 bytes, prefix length, is it to last?). An IPv6 address
+    is there once the kernel has made sure that nobody else has it.
     """
 
     def __init__(self, name):
@@ -66,17 +66,12 @@ class Interface:
         the provider's prefix, and never one that is about to go while there are others.
         """
         found = []
-        for raw, _, _ in self.addresses6:
-            if is_link_local(raw):
-                found.append(ip6_text(raw))
-                break
-        best, most = None, -1
-        for raw, _, is_lasting in self.addresses6:
-            worth = 2 * is_lasting + _is_local(raw)
-            if worth > most and not is_link_local(raw):
-                best, most = raw, worth
-        if best is not None:
-            found.append(ip6_text(best))
+        for is_link in (True, False):
+            # The address itself last, so that the kernel's order, which is another after a restart, does not matter.
+            ranked = sorted([(not is_lasting, not _is_local(raw), raw) for raw, _, is_lasting in self.addresses6
+                             if is_link_local(raw) == is_link])
+            if ranked:
+                found.append(ip6_text(ranked[0][2]))
         return found
 
     def has_address(self, raw):

@@ -30,11 +30,14 @@ class Lans:
 
     def follow(self):
         """Serve each interface's present address; where that is a change, everybody hears of it."""
-        stale = [lan for lan in self._lans if lan.is_stale]
-        if self._has_begun and [lan for lan in stale if lan.is_ipv6]:
-            self._loop.cancel(self._settling)
-            self._settling = self._loop.call_later(_SETTLE_MS, lambda: self._follow(self._lans))
-        self._follow([lan for lan in self._lans if not self._has_begun or not lan.is_ipv6])
+        late = [lan for lan in self._lans if lan.is_ipv6] if self._has_begun else []
+        if self._settling is None and [lan for lan in late if lan.is_stale]:
+            self._settling = self._loop.call_later(_SETTLE_MS, self._settle)
+        self._follow([lan for lan in self._lans if lan not in late])
+
+    def _settle(self):
+        self._settling = None
+        self._follow(self._lans)
 
     def _follow(self, lans):
         stale = [lan for lan in lans if lan.is_stale]
@@ -72,7 +75,7 @@ class Lans:
 class Lan:
     """Serves `gateway` as `device` (description.Device) on one `interface`, under its address of one family.
 
-    Over IPv6 it has two: hosts that use their link-local address are told the router's own (UDA 1.1 A.2), others one
+    Over IPv6 it has two: hosts that use their link-local address are told the router's own (UDA 1.1 annex A), others one
     that they can reach from anywhere on the site.
     """
 

@@ -29,7 +29,7 @@ _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is 
 _NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
 _MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
 _TTL = const(2)  # UDA 1.1 1.1.2: at most a router away
-_HOPS = const(10)  # UDA 2.0 A.2: a site may have more of them; what is for the link never leaves it
+_HOPS = const(10)  # UDA 2.0 annex A: a site may have more of them; what is for the link never leaves it
 # The numbers of each family's options: their level, leave and join a group, interface, reach and loop of what is sent.
 _IPV4 = (0, IP_DROP_MEMBERSHIP, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_MULTICAST_LOOP)
 _IPV6 = (IPPROTO_IPV6, IPV6_LEAVE_GROUP, IPV6_JOIN_GROUP, IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP)

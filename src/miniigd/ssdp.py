@@ -12,7 +12,7 @@ from .http import SERVER, authority
 from .rate import Sources
 
 GROUP = "239.255.255.250"
-GROUP_LINK = "ff02::c"  # UDA 1.1 A.2: for those who know our link-local address,
+GROUP_LINK = "ff02::c"  # UDA 1.1 annex A: for those who know our link-local address,
 GROUP_SITE = "ff05::c"  # and for those who know another
 PORT = const(1900)
 MIN_MAX_AGE = const(1800)  # seconds that an announcement stands at least (UDA 1.0 1.1.2)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from qemu.lab import LAN_HOST, LAN_HOST_6, LAN_ROUTER_6, WAN_HOST_6, WAN_ROUTER_6
+from qemu.lab import GUEST_HOST_6, GUEST_ROUTER_6, LAN_HOST, LAN_HOST_6, LAN_ROUTER_6, WAN_HOST_6, WAN_ROUTER_6
 from test_daemon import fault, wait_for, wait_until_serving
 from test_lans import found, headers, listener, notified
 
@@ -30,10 +30,23 @@ def zoned(address):
     return address + "%eth0" if address.startswith(("fe80:", "ff02:")) else address
 
 
+def resolved(address, port):
+    """The whole address, with the number of the link that a link-local one is on."""
+    return socket.getaddrinfo(zoned(address), port)[0][4]
+
+
+def connected(host, address, port):
+    sock = socket.socket(socket.AF_INET6)
+    sock.settimeout(10)
+    sock.bind(resolved(host, 0))
+    sock.connect(resolved(address, port))
+    return sock
+
+
 def searcher(host):
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("eth0"))
-    sock.bind(socket.getaddrinfo(zoned(host), 0)[0][4])
+    sock.bind(resolved(host, 0))
     sock.settimeout(1)
     return sock
 
@@ -55,7 +68,7 @@ def search(space, host, destination, target=ROOT):
     request = 'M-SEARCH * HTTP/1.1\r\nHOST: [%s]:1900\r\nMAN: "ssdp:discover"\r\nMX: 1\r\nST: %s\r\n\r\n' % (
         destination.upper(), target)
     with space.call(searcher, host) as sock:
-        where = space.call(socket.getaddrinfo, zoned(destination), 1900)[0][4]
+        where = space.call(resolved, destination, 1900)
         while time.monotonic() < limit:
             with contextlib.suppress(TimeoutError):
                 sock.sendto(request.encode(), where)
@@ -67,7 +80,7 @@ def search(space, host, destination, target=ROOT):
 def http(space, host, location, method="GET", body=b"", lines=""):
     """Make a request of an URL from the host's address; return (status, headers and body as text)."""
     url = urlsplit(location)
-    with space.call(socket.create_connection, (zoned(url.hostname), url.port), 10, (zoned(host), 0)) as link:
+    with space.call(connected, host, url.hostname, url.port) as link:
         link.sendall(("%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n%s\r\n" % (
             method, url.path, url.netloc, len(body), lines)).encode() + body)
         parts = []
@@ -143,7 +156,7 @@ def test_a_subscriber_is_told_everything_and_then_every_change(client, group, ho
 
     event = "http://[%s]:5000/upnp/event/WANIPConn1" % router
     with lan.call(socket.socket, socket.AF_INET6) as server:
-        server.bind(lan.call(socket.getaddrinfo, zoned(host), 0)[0][4])
+        server.bind(lan.call(resolved, host, 0))
         server.listen()
         server.settimeout(5)
         callback = "<http://[%s]:%d/e>" % (host, server.getsockname()[1])
@@ -187,8 +200,7 @@ def silent_on_the_wan(client):
             wan.call(socket.create_connection, (address, 5000), 1)
     with wan.call(searcher, WAN_HOST_6) as sock, wan.call(searcher, "fe80::1") as at_link:
         for one, address in (sock, WAN_ROUTER_6), (sock, LAN_ROUTER_6), (sock, SITE), (at_link, LINK):
-            where = wan.call(socket.getaddrinfo, zoned(address), 1900)[0][4]
-            one.sendto(b"M-SEARCH * HTTP/1.1\r\nST: ssdp:all\r\n\r\n", where)
+            one.sendto(b"M-SEARCH * HTTP/1.1\r\nST: ssdp:all\r\n\r\n", wan.call(resolved, address, 1900))
             with pytest.raises(OSError):
                 one.recv(1500)
 
@@ -269,9 +281,30 @@ def test_an_address_that_has_to_be_checked_first_is_served_when_it_is(client):
     wait_until_serving(client)
 
 
+def test_each_network_is_told_its_own_addresses(client):
+    router, lan, guest = client.lab.router, client.lab.lan, client.lab.guest
+    try:
+        router.check("sed -i \"s/internal_iface .*/internal_iface 'lan guest'/\" /etc/config/upnpd; "
+                     "/etc/init.d/miniupnpd restart")
+        wait_until_serving(client)
+        for space, places in ((lan, ((HOST_LINK, LINK, ROUTER_LINK), (LAN_HOST_6, SITE, LAN_ROUTER_6))),
+                              (guest, ((HOST_LINK, LINK, "fe80::5054:ff:fe00:301"),
+                                       (GUEST_HOST_6, SITE, GUEST_ROUTER_6)))):
+            for host, group, address in places:
+                peer, values = search(space, host, group)
+                assert peer == address and values["LOCATION"] == "http://[%s]:5000/rootDesc.xml" % address
+                assert http(space, host, values["LOCATION"])[0] == 200
+        # The router has that address too, but not there.
+        assert http(guest, GUEST_HOST_6, "http://[%s]:5000/rootDesc.xml" % LAN_ROUTER_6)[0] == 403
+    finally:
+        router.check("sed -i \"s/internal_iface .*/internal_iface 'lan'/\" /etc/config/upnpd; "
+                     "/etc/init.d/miniupnpd restart")
+    wait_until_serving(client)
+
+
 def test_it_can_be_switched_off(client):
     router = client.lab.router
-    sockets = "cat /proc/net/tcp6 /proc/net/udp6 | grep -E ':(1388|076C) '"  # ports 5000 and 1900
+    sockets = "cat /proc/net/tcp6 /proc/net/udp6 | grep -E ': 0{32}:(1388|076C) '"  # :: with ports 5000 and 1900
     assert len(router.check(sockets).splitlines()) == 2  # for the network that is served
     before = router.check("cat /etc/config/upnpd")
     try:
@@ -291,5 +324,6 @@ def test_it_can_be_switched_off(client):
 def test_upnpc_finds_the_router_over_ipv6(client):
     """A real client."""
     output = client.lab.lan.run(["upnpc", "-6", "-m", "eth0", "-s"], timeout=30).stdout
-    assert re.search(r"Found valid IGD : http://\[%s(%%\w+)?\]:5000/upnp/control/WANIPConn1" % ROUTER_LINK, output), output
+    url = r"Found valid IGD : http://\[%s(%%\w+)?\]:5000/upnp/control/WANIPConn1" % ROUTER_LINK
+    assert re.search(url, output), output
     assert "ExternalIPAddress = 11.0.0.2" in output and "Status : Connected" in output

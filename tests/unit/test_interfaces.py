@@ -282,6 +282,12 @@ def test_the_ipv6_address_that_others_are_told_is_the_one_that_lasts():
         assert lan.served6 == [told], (address, flags)
     assert interfaces.receive(_address6(NEWADDR, 3, LINK))
     assert lan.served6 == [LINK, LOCAL]
+    lan.addresses6.reverse()  # as the kernel lists them
+    assert lan.served6 == [LINK, LOCAL]
+    lan.addresses6 = [(ip6_bytes(one), 64, True) for one in (OTHER, "fe80::2", GLOBAL, LINK)]
+    for _ in range(2):
+        assert lan.served6 == [LINK, GLOBAL]
+        lan.addresses6.reverse()
 
 
 def test_a_neighbour_over_ipv6_has_one_of_our_prefixes_or_is_on_the_link():
