@@ -6,10 +6,11 @@ Over IPv4 and over IPv6 it is the same device, served by a Lan each.
 from . import description, log, ssdp
 from .compat import const, ip6_bytes, random_bytes, wall_seconds
 from .control import Control
+from .datagram import MulticastSocket
 from .events import Events
 from .http import authority
 from .interfaces import is_link_local
-from .net import HttpServer, MulticastSocket
+from .net import HttpServer
 
 _REPEAT_MS = const(250)  # UDP loses datagrams: announce twice (UDA 1.0 1.1.2)
 _MAX_WAITING = const(32)  # searches whose answers wait: each has up to 7 kB of them

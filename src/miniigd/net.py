@@ -1,18 +1,15 @@
 """Sockets: the only module that opens, reads, writes and closes them.
 
-HttpServer and MulticastSocket serve one LAN interface each, are bound to it and hear nobody else. NetlinkChannel is
+HttpServer serves one LAN interface, is bound to it and hears nobody else, as datagram.py's sockets are. NetlinkChannel is
 a conversation with the kernel. No bytes are understood here.
 """
 
 import errno
 import socket
-import struct
 
 from . import log
-from .compat import (AF_INET6, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP,
-                     IP_MULTICAST_TTL, IPPROTO_IPV6, IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_MULTICAST_HOPS,
-                     IPV6_MULTICAST_IF, IPV6_MULTICAST_LOOP, IPV6_V6ONLY, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
-                     ignore_sender, ip4_bytes, ip_bytes, netlink_socket, shutdown, split_address)
+from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ignore_sender,
+                     ip_bytes, netlink_socket, shutdown, split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
@@ -24,15 +21,9 @@ _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
 _REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
 _DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
 _READ = const(2048)  # bytes at once
-_DATAGRAM = const(1536)  # bytes; more than Ethernet carries
 _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
 _NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
 _MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
-_TTL = const(2)  # UDA 1.1 1.1.2: at most a router away
-_HOPS = const(10)  # UDA 2.0 annex A: a site may have more of them; what is for the link never leaves it
-# The numbers of each family's options: their level, leave and join a group, interface, reach and loop of what is sent.
-_IPV4 = (0, IP_DROP_MEMBERSHIP, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_MULTICAST_LOOP)
-_IPV6 = (IPPROTO_IPV6, IPV6_LEAVE_GROUP, IPV6_JOIN_GROUP, IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP)
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
 
 
@@ -41,11 +32,15 @@ def _socket(ip, kind):
     return socket.socket(AF_INET6 if ":" in ip else socket.AF_INET, kind | SOCK_CLOEXEC)
 
 
-def _bound(interface, ip, port, kind):
-    """Return a socket of that kind on ip:port that hears and reaches the interface's network only."""
+def bound(interface, ip, port, kind, is_shared=True):
+    """Return a socket of that kind on ip:port that hears and reaches the interface's network only.
+
+    Where it `is_shared` others may have the port too, for TCP those of connections that ended.
+    """
     sock = _socket(ip, kind)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
         if ":" in ip:
             sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
@@ -169,7 +164,7 @@ class HttpServer:
         self._interface = interface
         self._connections = []
         self._most = _MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS
-        self._sock = _bound(interface, "::" if is_ipv6 else interface.address, port, socket.SOCK_STREAM)
+        self._sock = bound(interface, "::" if is_ipv6 else interface.address, port, socket.SOCK_STREAM)
         try:
             self._sock.listen(_BACKLOG)
             self._sock.setblocking(False)
@@ -252,64 +247,6 @@ class Delivery:
             self._sock.close()
             self._sock = None
             self._done(is_done)
-
-
-class MulticastSocket:
-    """A UDP socket on one `interface` that hears the `groups` at `port` and unicast to it, from neighbours only.
-
-    The groups (texts) are of one family. Calls receive(datagram, peer) with peer = (ip, port); `send` answers from the
-    same port.
-    """
-
-    def __init__(self, loop, interface, groups, port, receive):
-        self._loop = loop
-        self._interface = interface
-        self._receive = receive
-        is_ipv6 = ":" in groups[0]
-        self._numbers = _IPV6 if is_ipv6 else _IPV4
-        where = struct.pack("@i", interface.index) if is_ipv6 else ip4_bytes(interface.address)
-        self._memberships = [ip_bytes(group) + where for group in groups]
-        self._sock = _bound(interface, "::" if is_ipv6 else "0.0.0.0", port, socket.SOCK_DGRAM)
-        try:
-            for option, value in zip(self._numbers[3:], (where, _HOPS if is_ipv6 else _TTL, 0)):
-                self._sock.setsockopt(self._numbers[0], option, value)
-            for membership in self._memberships:
-                self._sock.setsockopt(self._numbers[0], self._numbers[2], membership)
-            self._sock.setblocking(False)
-        except OSError:
-            self._sock.close()
-            raise
-        loop.register(self._sock, EVENT_READ, self._read)
-
-    def _read(self, events):
-        try:
-            datagram, raw = self._sock.recvfrom(_DATAGRAM)
-        except OSError:
-            return  # an ICMP error of an answer that nobody wanted
-        peer = split_address(raw)
-        if self._interface.has_neighbour(ip_bytes(peer[0])):
-            self._receive(datagram, peer)
-
-    def send(self, datagram, peer):
-        """Send to `peer` (ip, port), a host or a group."""
-        try:
-            self._sock.sendto(datagram, address(peer[0], peer[1]))
-        except OSError as error:
-            log.debug("a datagram was not sent (errno %d)" % error.errno)
-
-    def join(self):
-        """Tell the network anew that we want to hear the groups."""
-        for membership in self._memberships:
-            for option in self._numbers[1:3]:
-                try:
-                    self._sock.setsockopt(self._numbers[0], option, membership)
-                except OSError as error:
-                    log.debug("the multicast group was not joined anew (errno %d)" % error.errno)
-
-    def close(self):
-        """End it."""
-        self._loop.unregister(self._sock)
-        self._sock.close()
 
 
 class NetlinkChannel:

@@ -263,7 +263,7 @@ class _Player:
         """See net.HttpServer."""
 
     def join(self):
-        """See net.MulticastSocket."""
+        """See datagram.MulticastSocket."""
 
     def _join(self, loop, interface, groups, port, receive):
         self._receive = receive
@@ -271,7 +271,7 @@ class _Player:
         return self
 
     def send(self, datagram, peer):
-        """See net.MulticastSocket."""
+        """See datagram.MulticastSocket."""
         if peer[0] not in self._groups:
             self.writer.data("udp %s:%d" % peer, "<", datagram)
         elif self._is_listening:

@@ -4,15 +4,15 @@ import errno
 import socket
 import struct
 
-from helpers import Clock, Output, lacks_ipv6, lacks_multicast, raised, received
+from helpers import Clock, Output, lacks_ipv6, raised, received
 from miniigd import log, netlink
-from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, ip6_bytes, split_address
+from miniigd.compat import AF_INET6, address, ip6_bytes, split_address
 from miniigd.errors import FirewallError
 from miniigd.interfaces import Interface
 from miniigd.loop import EVENT_READ, Loop
-from miniigd.net import Delivery, HttpServer, MulticastSocket, NetlinkChannel
+from miniigd.net import Delivery, HttpServer, NetlinkChannel
 
-PORT, GROUP, GROUP_PORT, CLIENT_PORT, EVENT_PORT = 17520, "239.255.77.77", 17551, 17552, 17545
+PORT, CLIENT_PORT, EVENT_PORT = 17520, 17552, 17545
 
 
 def _interface(prefix=8, name="lo"):
@@ -318,7 +318,9 @@ def test_close_ends_every_connection_and_frees_the_port():
 
 def test_a_server_that_is_closed_in_a_turn_is_not_called_in_it():
     served = _Served()
-    closer = _udp(CLIENT_PORT)
+    closer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    closer.bind(address("127.0.0.1", CLIENT_PORT))
+    closer.setblocking(False)
     client = served.connect()
     served.loop.register(closer, EVENT_READ, lambda events: served.server.close())
     client.send(b"GET /a HTTP/1.0\r\n\r\n")
@@ -340,7 +342,6 @@ def test_what_cannot_be_opened_leaves_no_socket():
     interface = _interface()
     interface.addresses = [("192.0.2.77", 24)]
     assert raised(OSError, HttpServer, Loop(), interface, served.port, None).errno == errno.EADDRNOTAVAIL
-    raised(OSError, MulticastSocket, Loop(), _interface(name="gone0"), (GROUP,), GROUP_PORT, None)
     again = _Served()
     again.close()
 
@@ -533,90 +534,6 @@ def test_a_failure_behind_a_delivery_ends_nothing_else():
     sock.close()
 
 
-def _udp(port, source="127.0.0.1"):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(address(source, port))
-    sock.setblocking(False)
-    return sock
-
-
-class _Heard:
-    """A multicast socket; what it heard is in `datagrams`."""
-
-    def __init__(self, prefix=8):
-        self.loop = Loop()
-        self.datagrams = []
-        self.sock = MulticastSocket(self.loop, _interface(prefix), (GROUP,), GROUP_PORT,
-                                    lambda datagram, peer: self.datagrams.append((datagram, peer)))
-
-
-def test_unicast_and_multicast_are_heard():
-    if lacks_multicast():
-        return
-    heard, client = _Heard(), _udp(CLIENT_PORT)
-    client.setsockopt(0, IP_MULTICAST_IF, ip4_bytes("127.0.0.1"))
-    client.sendto(b"one", address("127.0.0.1", GROUP_PORT))
-    client.sendto(b"two", address(GROUP, GROUP_PORT))
-    client.sendto(b"", address("127.0.0.1", GROUP_PORT))
-    _turn(heard.loop)
-    peer = ("127.0.0.1", CLIENT_PORT)
-    assert heard.datagrams == [(b"one", peer), (b"two", peer), (b"", peer)]
-    heard.sock.close()
-    client.close()
-
-
-def test_answers_leave_from_the_group_s_port():
-    if lacks_multicast():
-        return
-    heard, client = _Heard(), _udp(CLIENT_PORT)
-    heard.sock.send(b"answer", ("127.0.0.1", CLIENT_PORT))
-    data, raw = client.recvfrom(100)
-    assert data == b"answer"
-    assert split_address(raw) == ("127.0.0.1", GROUP_PORT)
-    heard.sock.close()
-    client.close()
-
-
-def test_announcements_reach_the_group():
-    if lacks_multicast():
-        return
-    heard, member = _Heard(), _udp(GROUP_PORT, "0.0.0.0")
-    member.setsockopt(0, IP_ADD_MEMBERSHIP, ip4_bytes(GROUP) + ip4_bytes("127.0.0.1"))
-    heard.sock.send(b"hello", (GROUP, GROUP_PORT))
-    assert member.recv(100) == b"hello"
-    heard.sock.close()
-    member.close()
-
-
-def test_datagrams_of_strangers_are_dropped():
-    if lacks_multicast():
-        return
-    heard, stranger, neighbour = _Heard(32), _udp(CLIENT_PORT, "127.0.0.2"), _udp(CLIENT_PORT)
-    stranger.sendto(b"evil", address("127.0.0.1", GROUP_PORT))
-    neighbour.sendto(b"good", address("127.0.0.1", GROUP_PORT))
-    _turn(heard.loop)
-    assert heard.datagrams == [(b"good", ("127.0.0.1", CLIENT_PORT))]
-    heard.sock.close()
-    stranger.close()
-    neighbour.close()
-
-
-def test_a_datagram_that_cannot_be_sent_is_no_failure():
-    if lacks_multicast():
-        return
-    heard = _Heard()
-    log.set_level(log.DEBUG)
-    with Output(log) as output:
-        heard.sock.send(b"x" * 70000, ("127.0.0.1", CLIENT_PORT))
-    log.set_level(log.INFO)
-    assert "a datagram was not sent" in output.text()
-    heard.sock.send(b"x", ("127.0.0.1", CLIENT_PORT))  # nobody listens: the next read hears of it
-    _turn(heard.loop)
-    assert heard.datagrams == []
-    heard.sock.close()
-
-
 def _interface6():
     interface = Interface("lo")
     interface.index, interface.is_up, interface.addresses6 = 1, True, [(ip6_bytes("::1"), 128, True)]
@@ -695,33 +612,6 @@ def test_a_message_to_a_subscriber_over_ipv6():
     assert results == [True]
     sock.close()
     listener.close()
-
-
-def test_datagrams_over_ipv6():
-    """By unicast; groups need an interface that has them, see tests/router/test_ipv6.py."""
-    if lacks_ipv6() or lacks_multicast():
-        return
-    loop, datagrams, interface = Loop(), [], _interface6()
-    heard = MulticastSocket(loop, interface, ("ff02::c", "ff05::c"), GROUP_PORT,
-                            lambda datagram, peer: datagrams.append((datagram, peer)))
-    with Output(log) as output:
-        log.set_level(log.DEBUG)
-        heard.join()
-        log.set_level(log.INFO)
-    assert output.text() == ""
-    client = socket.socket(AF_INET6, socket.SOCK_DGRAM)
-    client.bind(address("::1", CLIENT_PORT))
-    client.sendto(b"one", address("::1", GROUP_PORT))
-    _turn(loop)
-    interface.addresses6 = []
-    client.sendto(b"of a stranger", address("::1", GROUP_PORT))
-    _turn(loop)
-    assert datagrams == [(b"one", ("::1", CLIENT_PORT))]
-    heard.send(b"answer", ("::1", CLIENT_PORT))
-    data, raw = client.recvfrom(100)
-    assert (data, split_address(raw)) == (b"answer", ("::1", GROUP_PORT))
-    heard.close()
-    client.close()
 
 
 def _getlink(name, sequence=1):
