@@ -40,9 +40,8 @@ class Dynamic:
         """Let clients know that they have to ask anew for what they need."""
         self._since = now
 
-    @property
-    def external_address(self):
-        """The WAN's address, as a dotted quad; PCPError NETWORK_FAILURE while there is none that is of use."""
+    def external_address(self, client=None):
+        """Return the WAN's address, as a dotted quad; PCPError NETWORK_FAILURE while there is none that is of use."""
         wan = self.gateway.wan
         if wan.address is None:
             raise PCPError(pcp.NETWORK_FAILURE, wan.refusal or "the WAN has no address")
@@ -59,16 +58,16 @@ class Dynamic:
         self._check_open()
         found = self._find(client, protocol, internal_port)
         if nonce is not None:
-            _check_nonce(found, PCP_MAP, nonce, now)
+            check_nonce(found, PCP_MAP, nonce, now)
         own = [mapping for mapping in found if _is_own(mapping, nonce)]
-        hosts = _hosts(found, own, filters)
+        hosts = merged(found, own, filters)
         port = self._choose(found, own, client, protocol, internal_port, asked, nonce, is_exact)
         granted = self._open(now, caller, client, protocol, internal_port, port, hosts, lifetime, nonce)
         self._close([mapping for mapping in own if mapping.remote_host not in hosts], client, now)
         return port, granted
 
     def _check_open(self):
-        if self.external_address and self.gateway.is_paused:
+        if self.external_address() and self.gateway.is_paused:
             raise PCPError(pcp.NOT_AUTHORIZED, "paused by the administrator")
 
     def _find(self, client, protocol, internal_port):
@@ -163,7 +162,7 @@ class Dynamic:
         found = self._find(client, protocol, internal_port)
         own = [mapping for mapping in found if _is_own(mapping, nonce)]
         if nonce is not None and not own:
-            _check_nonce(found, PCP_MAP, nonce, now)
+            check_nonce(found, PCP_MAP, nonce, now)
         for mapping in found:
             mapping.held_until = 0
         self._close(own, client, now)
@@ -179,7 +178,7 @@ class Dynamic:
         there = self.gateway.table.find(remote_host, internal_port, protocol)
         is_own = there is not None and there.internal_client == client and maker_of(there.description) == PCP_PEER
         if is_own:
-            _check_nonce([there], PCP_PEER, nonce, now)
+            check_nonce([there], PCP_PEER, nonce, now)
             if not lifetime:
                 self._close([there], client, now)
         flow = self.gateway.find_flow(protocol, client, internal_port, remote_host, remote_port)
@@ -190,7 +189,7 @@ class Dynamic:
         if not lifetime:
             return internal_port, 0
         mapping, _ = self._open_one(now, caller, client, protocol, internal_port, internal_port, remote_host,
-                                    lifetime, "%s %s" % (PCP_PEER, nonce))
+                                    lifetime, described(PCP_PEER, nonce))
         return internal_port, min(lifetime, mapping.expires - now)
 
 
@@ -198,37 +197,45 @@ def _describe(nonce, port, protocol):
     """Return the description of a mapping, as miniupnpd writes it: LuCI reads that."""
     if nonce is None:
         return "%s %d %s" % (NAT_PMP, port, protocol.lower())
-    return "%s %s" % (PCP_MAP, nonce)
+    return described(PCP_MAP, nonce)
+
+
+def described(maker, nonce):
+    """Return the description of what a PCP client made with that nonce (24 digits)."""
+    return "%s %s" % (maker, nonce)
 
 
 def _is_own(mapping, nonce):
     if nonce is None:
         return maker_of(mapping.description) == NAT_PMP
-    return mapping.description == "%s %s" % (PCP_MAP, nonce)
+    return mapping.description == described(PCP_MAP, nonce)
 
 
-def _check_nonce(mappings, maker, nonce, now):
+def check_nonce(mappings, maker, nonce, now):
     """Refuse what has another nonce, for as long as that mapping lasts (RFC 6887 11.3)."""
     for mapping in mappings:
-        if maker_of(mapping.description) == maker and mapping.description != "%s %s" % (maker, nonce):
+        if maker_of(mapping.description) == maker and mapping.description != described(maker, nonce):
             raise PCPError(pcp.NOT_AUTHORIZED, "another nonce than the mapping's", mapping.expires - now)
 
 
-def _hosts(found, own, filters):
-    """Return the remote hosts that may come in: "" for any, or those of before and of `filters`."""
-    hosts = [mapping.remote_host for mapping in own]
+def merged(found, own, filters):
+    """Return the remote ends that may come in: "" for any, or those of before (`own`) and of `filters`.
+
+    `found` are all that lead to the same port of the client.
+    """
+    remotes = [one.remote for one in own]
     if filters:
-        hosts = [host for host in hosts if host]
-    for host in filters:
-        if host is None:
-            hosts = []
-        elif host not in hosts:
-            hosts.append(host)
-    if len(hosts) > MOST_HOSTS:
-        raise PCPError(pcp.EXCESSIVE_REMOTE_PEERS, "%d remote hosts" % len(hosts))
-    if hosts and "" not in hosts and [1 for mapping in found if not mapping.remote_host and mapping not in own]:
+        remotes = [remote for remote in remotes if remote]
+    for remote in filters:
+        if remote is None:
+            remotes = []
+        elif remote not in remotes:
+            remotes.append(remote)
+    if len(remotes) > MOST_HOSTS:
+        raise PCPError(pcp.EXCESSIVE_REMOTE_PEERS, "%d remote hosts" % len(remotes))
+    if remotes and "" not in remotes and [1 for one in found if not one.remote and one not in own]:
         raise PCPError(pcp.EXCESSIVE_REMOTE_PEERS, "the port is open to any host for another program")
-    return hosts or [""]
+    return remotes or [""]
 
 
 def log_refusal(caller, what, refusal):

@@ -30,6 +30,12 @@ def maker_of(description):
     return ""
 
 
+def shown(description):
+    """Return a description without a PCP client's nonce: who knows that may close the port."""
+    maker = maker_of(description)
+    return maker if maker in (PCP_MAP, PCP_PEER) else description
+
+
 class PortMapping:
     """One mapping; `lease_duration` in seconds as the client asked, `expires` the second at which it ends."""
 
@@ -50,10 +56,14 @@ class PortMapping:
         self.held_until = 0  # the second until which NAT-PMP or PCP promised it, where UPnP made it
 
     @property
+    def remote(self):
+        """The remote end that may come in, "" for any."""
+        return self.remote_host
+
+    @property
     def shown_description(self):
-        """The description without a PCP client's nonce: who knows that may close the port."""
-        maker = maker_of(self.description)
-        return maker if maker in (PCP_MAP, PCP_PEER) else self.description
+        """The description as others may read it."""
+        return shown(self.description)
 
     def remaining(self, now):
         """Return the lease that is left, in seconds; 0 when the client set no end."""

@@ -73,7 +73,7 @@ class Server:
 
     def _address(self, epoch):
         try:
-            return _head(ADDRESS, SUCCESS, epoch) + ip4_bytes(self._dynamic.external_address)
+            return _head(ADDRESS, SUCCESS, epoch) + ip4_bytes(self._dynamic.external_address())
         except PCPError:
             return _head(ADDRESS, NETWORK_FAILURE, epoch) + bytes(4)
 

@@ -41,6 +41,11 @@ class Pinhole:
         self.is_recorded = False  # it is in the lease file
         self.sibling = None  # the next pinhole of the same internal port
 
+    @property
+    def remote(self):
+        """The remote end that may come in: (address, port), or "" for any."""
+        return (self.remote_host, self.remote_port) if self.remote_host or self.remote_port else ""
+
     def remaining(self, now):
         """Return the lease that is left, in seconds."""
         return max(1, self.expires - now)

@@ -7,6 +7,7 @@ of any protocol.
 from . import log
 from .compat import const, random_bytes
 from .errors import FirewallError, UPnPError
+from .mapping import shown
 from .pinhole import Pinhole, PinholeTable
 
 MAX_LEASE = const(86400)  # seconds: WANIPv6FirewallControl:1 2.2.7, and what miniupnpd gives PCP clients at most
@@ -110,7 +111,7 @@ class Pinholes:
     def _tell(self, what, caller, pinhole):
         log.event(what, caller, "pinhole %s for %d s%s%s" % (
             pinhole, pinhole.lease_duration, "" if caller == pinhole.internal_client else " by " + caller,
-            pinhole.description and ": " + pinhole.description))
+            pinhole.description and ": " + shown(pinhole.description)))
 
     def find(self, caller, unique_id):
         """Return the pinhole of `caller` with that id; UPnPError 703, 704 or 606."""
@@ -129,9 +130,7 @@ class Pinholes:
 
     def delete(self, caller, now, unique_id):
         """Close a pinhole of `caller`; UPnPError 703, 704, 606 or 501."""
-        pinhole = self._find_logged("to close", caller, unique_id)
-        self.close([pinhole], now)
-        _log_closed([pinhole], "deleted by %s" % caller)
+        self.close_all([self._find_logged("to close", caller, unique_id)], now, "deleted by %s" % caller)
 
     def _find_logged(self, what, caller, unique_id):
         try:
@@ -139,6 +138,11 @@ class Pinholes:
         except UPnPError as refusal:
             log.event("refused", caller, "%s pinhole %d for %s: %s" % (what, unique_id, caller, refusal.reason))
             raise
+
+    def close_all(self, pinholes, now, reason):
+        """Close pinholes (Pinhole); UPnPError 501. `reason` is for the log."""
+        self.close(pinholes, now)
+        _log_closed(pinholes, reason)
 
     def close(self, pinholes, now):
         """Close pinholes (Pinhole), whoever they belong to, and log nothing; UPnPError 501."""

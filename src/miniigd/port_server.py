@@ -1,16 +1,19 @@
 """NAT-PMP and PCP on the LAN interfaces: both are served on one port, their first byte tells them apart.
 
+Over IPv6 there is PCP alone.
+
 Announces a new epoch or address on all of them (RFC 6886 3.2.1, RFC 6887 14.1.1).
 """
 
 from . import log, natpmp, pcp, pcp_server
-from .compat import const
+from .compat import const, ip6_bytes
 from .datagram import DatagramSocket
 from .dynamic import Dynamic
 from .rate import Sources
 
 _ANNOUNCEMENTS = const(10)  # of each change, and the first pause between them; each further one is twice as long
 _FIRST_PAUSE_MS = const(250)
+_GROUP_6 = "ff02::1"  # RFC 6887 14.1: every node on the link
 _RETRY_MS = const(5000)  # when a socket could not be opened
 
 # A program has some ports, and asks for each up to nine times, in two protocols. Each may be a change of the firewall,
@@ -29,7 +32,8 @@ class PortServer:
         self._natpmp = natpmp.Server(self._dynamic)
         self._pcp = pcp_server.Server(self._dynamic, allows_third_party)
         self._sources = Sources(_BURST, _REQUESTS_PER_SECOND, "asks for ports too often: not all of it is answered")
-        self._places = [_Place(loop, interface, self._receive) for interface in interfaces]
+        self._places = [_Place(loop, interface, is_ipv6, self._receive)
+                        for interface in interfaces for is_ipv6 in (False, True)]
         self._retry = None  # Timer
         self._timer = None  # of the next announcement
         self._address = None  # of the WAN, as it was announced last
@@ -70,23 +74,26 @@ class PortServer:
 
     def _tell(self, pause_ms, left):
         now = self._loop.now
-        for datagram in (self._natpmp.announcement(now), self._pcp.announcement(now)):
-            if datagram is not None:
-                for place in self._places:
-                    place.send(datagram, (natpmp.GROUP, natpmp.CLIENT_PORT))
+        natpmp_datagram, pcp_datagram = self._natpmp.announcement(now), self._pcp.announcement(now)
+        for place in self._places:
+            if natpmp_datagram is not None and not place.is_ipv6:
+                place.tell(natpmp_datagram)
+            place.tell(pcp_datagram)
         self._timer = self._loop.call_later(
             pause_ms, lambda: self._tell(2 * pause_ms, left - 1)) if left > 1 else None
 
-    def _receive(self, place, datagram, peer):
+    def _receive(self, sock, datagram, peer):
         host = peer[0]
         if not datagram or not self._sources.allow(host, 1, self._loop.now_ms):
             return
-        if datagram[0] == 0:
+        if ":" in host:
+            answer = self._pcp.answer(datagram, ip6_bytes(host), self._loop.now)
+        elif datagram[0] == 0:
             answer = self._natpmp.answer(datagram, host, self._loop.now)
         else:
             answer = self._pcp.answer(datagram, pcp.ip4_mapped(host), self._loop.now)
         if answer is not None:
-            place.send(answer, peer)
+            sock.send(answer, peer)
 
     def close(self):
         """Close the sockets."""
@@ -97,52 +104,59 @@ class PortServer:
 
 
 class _Place:
-    """The socket on one interface, while that has an address."""
+    """One interface, over one version of IP: a socket for each address of ours there, as long as there is any."""
 
-    def __init__(self, loop, interface, receive):
+    def __init__(self, loop, interface, is_ipv6, receive):
         self._loop = loop
         self._interface = interface
+        self.is_ipv6 = is_ipv6
         self._receive = receive
-        self._served = None  # (index, address)
-        self._socket = None
+        self._served = ()  # its index and addresses
+        self._sockets = []
         self.is_failing = False
 
     @property
     def _present(self):
         interface = self._interface
-        return (interface.index, interface.address) if interface.is_up and interface.address else None
+        addresses = interface.served6 if self.is_ipv6 else [interface.address] if interface.address else []
+        return [interface.index] + addresses if interface.is_up and addresses else ()
 
     @property
     def is_stale(self):
-        """True when the socket is not what the interface is."""
+        """True when the sockets are not what the interface is."""
         return self._served != self._present or self.is_failing
 
     def open(self):
-        """Serve the present address; return True if that can be done."""
+        """Serve the present addresses; return True if that can be done."""
         self.close()
         self._served = self._present
-        if self._served is None:
-            return False
-        try:
-            self._socket = DatagramSocket(self._loop, self._interface, natpmp.PORT,
-                                          lambda datagram, peer: self._receive(self, datagram, peer))
-        except OSError as error:
-            log.error("cannot serve NAT-PMP and PCP on %s port %d (errno %d): does another program serve them?"
-                      % (self._interface.name, natpmp.PORT, error.errno))
-            self.is_failing = True
-            return False
-        log.info("serving NAT-PMP and PCP on %s port %d" % (self._served[1], natpmp.PORT))
-        return True
+        what = "PCP" if self.is_ipv6 else "NAT-PMP and PCP"
+        for address in self._served[1:]:
+            try:
+                self._sockets.append(self._make_socket(address))
+            except OSError as error:
+                log.error("cannot serve %s on %s port %d (errno %d): does another program serve it?"
+                          % (what, self._interface.name, natpmp.PORT, error.errno))
+                self.is_failing = True
+                return False
+        if self._sockets:
+            log.info("serving %s on %s port %d" % (what, " and ".join(self._served[1:]), natpmp.PORT))
+        return len(self._sockets) > 0
 
-    def send(self, datagram, peer):
-        """Send to `peer` (ip, port)."""
-        if self._socket is not None:
-            self._socket.send(datagram, peer)
+    def _make_socket(self, address):
+        made = DatagramSocket(self._loop, self._interface, address, natpmp.PORT,
+                              lambda datagram, peer: self._receive(made, datagram, peer))
+        return made
+
+    def tell(self, datagram):
+        """Send to every client: from the first address, which of IPv6 is the link-local one."""
+        for sock in self._sockets[:1]:
+            sock.send(datagram, (_GROUP_6 if self.is_ipv6 else natpmp.GROUP, natpmp.CLIENT_PORT))
 
     def close(self):
-        """Close the socket."""
+        """Close the sockets."""
         self.is_failing = False
-        self._served = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._served = ()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets = []

@@ -281,7 +281,7 @@ def test_nothing_opens_without_an_address_or_in_a_pause():
     assert _map(_make(address=None)) == _peer(_make(address=None)) == pcp.NETWORK_FAILURE
     for dynamic in (_make(address="192.168.7.2"), _make(address="100.64.0.1")):
         assert _map(dynamic) == pcp.NETWORK_FAILURE
-        assert "is private" in raised(PCPError, getattr, dynamic, "external_address").reason
+        assert "is private" in raised(PCPError, dynamic.external_address).reason
     assert _map(_make(address="192.168.7.2", allows_private=True)) == (8000, 3600)
     dynamic = _make()
     dynamic.gateway.is_paused = True

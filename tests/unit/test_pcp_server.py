@@ -2,8 +2,9 @@
 
 import struct
 
-from helpers import HOST, OTHER, Output, damaged, make_gateway
+from helpers import HOST, HOST6, OTHER, Output, damaged, make_gateway, make_gateway6
 from miniigd import log, pcp
+from miniigd.compat import ip6_bytes
 from miniigd.dynamic import MOST_HOSTS, Dynamic
 from miniigd.errors import FirewallError
 from miniigd.interfaces import Interface
@@ -14,7 +15,7 @@ NOW = 298  # the epoch began in second 40
 EPOCH = 258
 NONCE, NONCE_2 = b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c", b"\xff" * 12
 REMOTE = "11.0.0.1"
-IPV6 = b"\x20\x01\x0d\xb8" + bytes(11) + b"\x02"
+RAW6, STRANGER6 = ip6_bytes(HOST6), ip6_bytes("2001:db8:9::1")
 ANY = pcp.ip4_mapped("0.0.0.0")
 EXTERNAL = pcp.ip4_mapped("81.2.69.160")
 PREFER_FAILURE = b"\x02\0\0\0"
@@ -220,14 +221,14 @@ CASES = (
     (1, pcp.NOT_AUTHORIZED, LONG, _is_plain, _map(port=0)),
     (1, pcp.NOT_AUTHORIZED, LONG, _allows_third_party, _map(options=_third_party("11.0.0.1"))),
     (1, pcp.NOT_AUTHORIZED, LONG, _allows_third_party, _map(options=_third_party("192.168.1.1"))),
-    (1, pcp.NOT_AUTHORIZED, LONG, _allows_third_party, _map(options=_third_party(IPV6))),
+    (1, pcp.NOT_AUTHORIZED, LONG, _allows_third_party, _map(options=_third_party(RAW6))),
     (1, pcp.MALFORMED_REQUEST, LONG, _is_plain, _map()[:56]),
     (1, pcp.MALFORMED_REQUEST, LONG, _allows_third_party, _map(options=_third_party(HOST))),
     (1, pcp.UNSUPP_OPTION, LONG, _is_plain, _map(options=b"\x04\0\0\0")),
     (1, pcp.UNSUPP_OPTION, LONG, _is_plain, _map(options=_third_party())),
     (1, pcp.MALFORMED_OPTION, LONG, _is_plain, _map(options=PREFER_FAILURE * 2)),
     (1, pcp.MALFORMED_OPTION, LONG, _is_plain, _map(options=_filter(length=95))),
-    (1, pcp.MALFORMED_OPTION, LONG, _is_plain, _map(options=_filter(IPV6))),
+    (1, pcp.MALFORMED_OPTION, LONG, _is_plain, _map(options=_filter(RAW6))),
     (1, pcp.NETWORK_FAILURE, SHORT, _has_no_address, _map()),
     (1, pcp.NO_RESOURCES, SHORT, _is_full, _map()),
     (1, pcp.NO_RESOURCES, SHORT, _fails, _map()),
@@ -262,7 +263,7 @@ CASES = (
     (2, pcp.UNSUPP_PROTOCOL, LONG, _is_plain, _peer(protocol=132)),
     (2, pcp.USER_EX_QUOTA, SHORT, _has_enough, _peer()),
     (2, pcp.CANNOT_PROVIDE_EXTERNAL, SHORT, _is_another_s, _peer()),
-    (2, pcp.CANNOT_PROVIDE_EXTERNAL, SHORT, _is_plain, _peer(remote=IPV6)),
+    (2, pcp.CANNOT_PROVIDE_EXTERNAL, SHORT, _is_plain, _peer(remote=RAW6)),
     (2, pcp.ADDRESS_MISMATCH, LONG, _is_plain, _peer()[:8] + pcp.ip4_mapped(OTHER) + _peer()[24:]),
     (3, pcp.UNSUPP_OPCODE, LONG, _is_plain, b"\x02\x03" + _map()[2:]),
     (127, pcp.UNSUPP_OPCODE, LONG, _is_plain, b"\x02\x7f" + _map()[2:]),
@@ -282,12 +283,50 @@ def test_every_result():
             assert _answer(server, datagram)[24:24 + len(datagram) - 24] == datagram[24:]
 
 
-def test_ipv6_has_no_pinholes_yet():
-    server = _server()
-    for request in (_map(), _peer()):
-        assert _result(server, request[:8] + IPV6 + request[24:], IPV6)[:2] == (pcp.NO_RESOURCES, 30)
-    assert _result(server, _head(0, 0)[:8] + IPV6, IPV6)[:2] == (0, 0)
-    assert _rows(server) == []
+def _server6():
+    return Server(Dynamic(make_gateway6(), 40), True)
+
+
+def _from6(datagram, client=RAW6):
+    """Return the request as an IPv6 host sends it."""
+    return datagram[:8] + client + datagram[24:]
+
+
+def _pinholes(server):
+    return [(one.remote_host, one.remote_port, one.protocol, one.internal_client, one.internal_port)
+            for one in _gateway(server).pinholes.table]
+
+
+def test_an_ipv6_host_has_its_own_address_and_port():
+    server = _server6()
+    request = _from6(_map(asked=9000, address=bytes(16), options=_filter(STRANGER6, port=77)))
+    assert _answer(server, request, RAW6) == struct.pack(">BBHII", 2, 129, 0, 3600, EPOCH) + bytes(12) + request[
+        24:42] + struct.pack(">H", 8000) + RAW6 + request[60:]
+    assert _pinholes(server) == [("2001:db8:9::1", 77, "TCP", HOST6, 8000)] and _rows(server) == []
+    answer = _answer(server, _from6(_peer(remote=STRANGER6)), RAW6)
+    assert answer[3] == 0 and answer[42:60] == struct.pack(">H", 8000) + RAW6
+    assert _pinholes(server)[1:] == [("2001:db8:9::1", 5060, "UDP", HOST6, 8000)]
+    assert _result(server, _from6(_map(0)), RAW6)[:2] == (0, 0)
+    assert _result(server, _from6(_peer(0, remote=STRANGER6)), RAW6)[:2] == (0, 0)
+    assert _pinholes(server) == []
+
+
+def test_what_ipv6_hosts_are_refused():
+    for datagram, result in (
+            (_map(port=80), pcp.NOT_AUTHORIZED), (_map(protocol=132), pcp.UNSUPP_PROTOCOL),
+            (_map(port=0), pcp.NOT_AUTHORIZED), (_map(asked=9000, options=PREFER_FAILURE), pcp.CANNOT_PROVIDE_EXTERNAL),
+            (_map(address=STRANGER6, options=PREFER_FAILURE), pcp.CANNOT_PROVIDE_EXTERNAL),
+            (_map(options=_filter()), pcp.MALFORMED_OPTION),
+            (_map(options=_filter(STRANGER6, 64)), pcp.EXCESSIVE_REMOTE_PEERS),
+            (_peer(), pcp.CANNOT_PROVIDE_EXTERNAL), (_peer(port=80, remote=STRANGER6), pcp.NOT_AUTHORIZED),
+            (_map(options=_third_party()), pcp.NOT_AUTHORIZED),
+            (_map(options=_third_party(STRANGER6)), pcp.NOT_AUTHORIZED)):
+        server = _server6()
+        assert _result(server, _from6(datagram), RAW6)[0] == result, datagram
+        assert _pinholes(server) == _rows(server) == []
+    link_local = ip6_bytes("fe80::2")  # nobody on the Internet reaches that
+    assert _result(_server6(), _from6(_map(), link_local), link_local)[0] == pcp.NOT_AUTHORIZED
+    assert _result(_server6(), _from6(_map(), STRANGER6), RAW6)[0] == pcp.ADDRESS_MISMATCH
 
 
 def test_what_is_met_with_silence():
@@ -296,10 +335,11 @@ def test_what_is_met_with_silence():
 
 
 def test_nothing_escapes():
-    for request in (_map(options=_filter() + PREFER_FAILURE), _peer(options=_third_party())):
-        server = _server(True)
+    for source, request in ((HOST, _map(options=_filter() + PREFER_FAILURE)), (HOST, _peer(options=_third_party())),
+                            (RAW6, _from6(_map(options=_filter(STRANGER6)))), (RAW6, _from6(_peer(remote=STRANGER6)))):
+        server = _server(True) if source == HOST else _server6()
         for datagram in damaged(request):
-            answer = _answer(server, datagram)
+            answer = _answer(server, datagram, source)
             assert answer is None or answer[0] == 2 and answer[1] & 128 and len(answer) >= 24
 
 

@@ -5,6 +5,7 @@ import errno
 from helpers import HOST, OTHER, Clock, Output, make_gateway
 from miniigd import log
 from miniigd import port_server as port_server_module
+from miniigd.compat import ip6_bytes
 from miniigd.interfaces import Interface
 from miniigd.loop import Loop
 from miniigd.pcp import ip4_mapped
@@ -22,11 +23,11 @@ class _Socket:
     made = []
     errors = []  # raised one by one
 
-    def __init__(self, loop, interface, port, receive):
+    def __init__(self, loop, interface, ip, port, receive):
         if _Socket.errors:
             raise OSError(_Socket.errors.pop(0), "test")
         assert port == 5351
-        self.name, self.address, self.receive = interface.name, interface.address, receive
+        self.name, self.address, self.receive = interface.name, ip, receive
         self.sent = []
         self.is_closed = False
         _Socket.made.append(self)
@@ -222,3 +223,27 @@ def test_the_end_of_a_pause_is_another_epoch():
         it.gateway.is_paused = True
         it.pass_ms(1)
         assert _Socket.made[0].took() == []
+
+
+def test_ipv6_hosts_are_served_with_pcp_at_each_of_the_router_s_addresses():
+    with _Control() as it:
+        it.settle()
+        it.lans[1].addresses6 = [(ip6_bytes(text), 64, True) for text in ("2001:db8:2::1", "fe80::1")]
+        it.control.follow()
+        link, site = _Socket.made[2:]
+        assert [(one.name, one.address) for one in (link, site)] == [("lan2", "fe80::1"), ("lan2", "2001:db8:2::1")]
+        assert "serving PCP on fe80::1 and 2001:db8:2::1 port 5351" in it.output.text()
+        assert link.took() == [(_announced(300)[1][0], ("ff02::1", 5350))] and site.took() == []
+        host = "2001:db8:2::7"
+        for index in (2, 3):  # answered from the address that was asked
+            assert it.ask(ANNOUNCE + ip6_bytes(host), (host, 40000), index)[:4] == b"\x02\x80\0\0"
+        assert it.ask(b"\0\0", (host, 1), 2)[:4] == b"\x02\x80\0\x01"  # there is no NAT-PMP for IPv6
+        it.lans[1].addresses6.pop(0)
+        it.control.follow()
+        assert link.is_closed and site.is_closed and _Socket.made[4].address == "fe80::1" and len(_Socket.made) == 5
+        _Socket.errors = [errno.EADDRNOTAVAIL]
+        it.lans[1].addresses6 = [(ip6_bytes("fe80::2"), 64, True)]
+        it.control.follow()
+        assert "cannot serve PCP on lan2" in it.output.text()
+        it.pass_ms(5000)
+        assert _Socket.made[-1].address == "fe80::2"
