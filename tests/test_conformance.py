@@ -108,3 +108,14 @@ def test_the_files_it_names_exist():
     text = (TOP / "docs" / "conformance.md").read_text()
     for name in re.findall(r"`(tests/[\w./-]+)`", text):
         assert (TOP / name).exists(), name
+
+
+def test_the_tests_of_luci_s_page_exist():
+    page = (TOP / "docs" / "conformance.md").read_text().partition("## LuCI's page")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+) \| ((?:\w+\.py::\w+ ?)+) \|$", page, re.M)
+    assert len(rows) == page.count("\n| ") - 1  # all but the heading
+    for _, names in rows:
+        for name in names.split():
+            path, _, function = name.partition("::")
+            found = [one for one in (TOP / "tests", TOP / "tests" / "router") if (one / path).exists()]
+            assert found and "\ndef %s(" % function in (found[0] / path).read_text(), name

@@ -12,7 +12,7 @@ from .errors import ConfigError
 
 PATH = "/etc/config/upnpd"
 
-USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BACKEND] [-v]
+USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BACKEND] [-o NAME=VALUE ...] [-v]
        miniigd check [-c FILE]
        miniigd --version
        miniigd help             (commands to the running daemon: status, close, pause ...)
@@ -22,6 +22,7 @@ Opens ports for programs on the LAN (UPnP IGD, NAT-PMP, PCP). `check` says what 
   -c FILE     UCI configuration, default %s
   -f BACKEND  firewall: auto (default), nft (firewall4, or a table of our own), iptables (firewall3 and older), or
               memory (opens nothing; for trying it out)
+  -o NAME=VALUE  an option, whatever the file says of it
   -v          log what is refused and why, in detail
 """ % PATH
 
@@ -109,6 +110,7 @@ class Config:
         self.wan_device = None
         self.path = PATH
         self.firewall_argument = None  # of the command line, before that of the file
+        self.option_arguments = []  # (name, value) of the command line
         self.is_verbose = False
         self.has_settings = False  # the file is of the second schema
         self.rules = []  # rules.Rule, in order
@@ -282,17 +284,21 @@ def parse_arguments(arguments):
             config.is_verbose = True
             position += 1
             continue
-        if option not in ("-L", "-W", "-c", "-f"):
+        if option not in ("-L", "-W", "-c", "-f", "-o"):
             raise ConfigError("unknown option %s" % option)
         if position + 1 == len(arguments):
             raise ConfigError("%s needs a value" % option)
         value = arguments[position + 1]
         if option == "-L":
-            config.lan_devices.append(value)
+            if value not in config.lan_devices:
+                config.lan_devices.append(value)
         elif option == "-W":
             config.wan_device = value
         elif option == "-c":
             config.path = value
+        elif option == "-o":
+            name, _, value = value.partition("=")
+            config.option_arguments.append((name, value))
         elif value in _FIREWALLS:
             config.firewall_argument = value
         else:
@@ -314,7 +320,8 @@ def read_file(config):
         load(config)
     except OSError:
         log.warning("%s cannot be read; using the defaults" % config.path)
-        return
+    for name, value in config.option_arguments:
+        config.set_option("(command line)", name, value)
     for line in config.problems:
         log.warning("%s: %s" % (config.path, line))
     if config.unknown:

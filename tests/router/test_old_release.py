@@ -41,7 +41,7 @@ config interface wan
 @pytest.fixture
 def client(lab):
     """A client of the router, which still has the factory's nvram, with the package installed by ipkg."""
-    lab.router.check("nvram set upnp_enable=1; nvram commit")
+    lab.router.check("nvram set upnp_enable=1; nvram commit; rm -f /etc/config/upnpd*")
     client = Client(lab)
     client.output = lab.router.check("ipkg install %s" % lab.serve(ipk.ipk("mipsel")), timeout=60)
     yield client
@@ -84,11 +84,22 @@ def test_nvram_decides_where_it_says_anything(client, nvram, option, runs):
         "set upnp_enable=%s" % nvram if nvram != "" else "unset upnp_enable", option, SERVICE))
     if runs:
         wait_until_serving(client)
-        assert described(client) == "/usr/sbin/miniigd -W eth1 -L eth0 " + router.check(
+        assert described(client) == "/usr/sbin/miniigd -W eth1 -L eth0 -o notify_interval=60 " + router.check(
             "md5sum </etc/config/upnpd").split()[0]
     else:
         time.sleep(0.5)
         assert client.running() == []
+
+
+def test_the_settings_of_linksys_s_own_daemon_count(client):
+    router = client.lab.router
+    router.check("nvram set upnp_port=1780; nvram set 'upnp_ssdp_interval=60; reboot'; nvram set upnp_enable=1; "
+                 "%s restart" % SERVICE)
+    try:
+        wait_for(client, lambda: "serving eth0 on 192.168.1.1 port 1780" in client.log())
+        assert described(client).split()[5:-1] == ["-o", "port=1780"]  # what is no number is none of ours
+    finally:
+        router.check("nvram unset upnp_port; nvram set upnp_ssdp_interval=60")
 
 
 def test_the_router_s_start_starts_it(client):

@@ -130,6 +130,18 @@ def test_the_second_schema(client, configure):
         "allow 8001-8003 0.0.0.0/0 8001-8003", "deny 1-65535 0.0.0.0/0 1-65535"]
 
 
+@pytest.mark.parametrize("lab", ["debian", "wrt"], indirect=True)
+def test_a_file_of_the_second_schema_alone_starts_it(client, configure):
+    configure("config upnpd 'settings'\n\toption enabled '1'\n\toption external_iface 'wan'\n\n"
+              "config internal_network\n\toption interface 'lan'\n\toption access_preset 'accept-high-ports'\n\n"
+              "config internal_network\n\toption interface 'guest'\n\toption access_preset 'accept-high-ports'\n")
+    command = client.lab.router.check("tr '\\0' ' ' </proc/$(pidof miniigd)/cmdline")
+    assert command == "/usr/sbin/miniigd -W eth1 -L eth0 -L eth2 "
+    assert client.add()[0] == 200
+    assert client.is_open()
+    assert client.delete()[0] == 200
+
+
 def test_without_secure_mode_hosts_open_ports_to_each_other(client, configure):
     configure(BASE + "\toption secure_mode '0'\n")
     assert client.add(client=LAN_HOST, source=LAN_HOST2)[0] == 200

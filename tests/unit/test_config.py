@@ -209,6 +209,18 @@ def test_command_lines():
     settings = config.parse_arguments(["-v", "-f", "memory", "-W", "w", "-L", "a", "-c", "/tmp/x", "-L", "b"])
     assert (settings.lan_devices, settings.wan_device, settings.firewall) == (["a", "b"], "w", "memory")
     assert (settings.path, settings.is_verbose) == ("/tmp/x", True)
+    assert config.parse_arguments(["-L", "a", "-L", "b", "-L", "a", "-W", "w"]).lan_devices == ["a", "b"]
+
+
+def test_options_of_the_command_line_count_whatever_the_file_says():
+    settings = config.parse_arguments(["-L", "a", "-W", "w", "-c", "/etc/test", "-o", "port=1780", "-o", "uuid=x",
+                                       "-o", "colour", "-o", "notify_interval=60"])
+    with Output(log) as output, Files(config, FIRST.encode()):
+        config.read_file(settings)
+    assert (settings.port, settings.notify_interval, settings.uuid) == (1780, 60, "")
+    text = output.text()
+    assert "section (command line), option uuid: 'x' is not" in text
+    assert "not known are ignored: (command line).colour" in text
 
 
 def test_the_firewall_of_the_command_line_comes_before_the_file_s():
@@ -227,7 +239,7 @@ def test_broken_command_lines():
 
 
 def test_the_usage_names_every_option():
-    for option in ("-L", "-W", "-c", "-f", "-v", "--version", "check", "/etc/config/upnpd"):
+    for option in ("-L", "-W", "-c", "-f", "-o", "-v", "--version", "check", "/etc/config/upnpd"):
         assert option in config.USAGE
 
 

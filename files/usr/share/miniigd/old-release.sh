@@ -67,6 +67,19 @@ _device() {
 	echo "$device"
 }
 
+# Print "-o OPTION=NUMBER" for each of Linksys's own settings that nvram has; only where there is no uci.
+_options() {
+	local value= name=
+	[ -f /etc/config/network ] && return
+	for name in port=upnp_port notify_interval=upnp_ssdp_interval; do
+		value=$(_nvram "${name#*=}")
+		case $value in
+		'' | *[!0-9]*) ;;
+		*) echo "-o ${name%=*}=$value" ;;
+		esac
+	done
+}
+
 _has_address() {
 	ifconfig "$1" 2>/dev/null | grep 'inet ' >/dev/null
 }
@@ -123,6 +136,9 @@ start() {
 		else
 			logger -t miniigd -p daemon.warn "network '$name' (internal_iface) has no device, it is not served"
 		fi
+	done
+	for name in $(_options); do
+		command="$command $name"
 	done
 	description="$command $(md5sum /etc/config/upnpd 2>/dev/null)"
 	if _is_kept && [ "$(cat $SERVICE 2>/dev/null)" = "$description" ]; then
