@@ -66,9 +66,9 @@ class Neighbours:
             if number not in (errno.EOPNOTSUPP, errno.EINVAL):
                 return found
             self._has_single = False
-        return self._converse(_question(raw, index, True), raw, index)[0]
+        return self._converse(_question(raw, index, True), raw, index, False)[0]
 
-    def _converse(self, message, raw, index):
+    def _converse(self, message, raw, index, is_short=True):
         """Send a message; return (the link-layer address in its answer or None, the kernel's errno or 0)."""
         found, failures = [], []
 
@@ -76,7 +76,7 @@ class Neighbours:
             found.extend(link_layer_addresses(datagram, raw, index))
             failures.extend(_errors(datagram))
 
-        self._channel.converse(message, _is_answered, look)
+        self._channel.converse(message, _is_answered, look, is_short)
         return (found[0] if found else None, failures[0] if failures else 0)
 
 

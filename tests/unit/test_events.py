@@ -9,7 +9,7 @@ from miniigd.events import Events
 from miniigd.http import HTTPError
 from miniigd.interfaces import Interface
 from miniigd.loop import Loop
-from miniigd.services import layer3, wan_common, wan_ip, wan_ip2
+from miniigd.services import layer3, wan_common, wan_ip, wan_ip2, wan_ipv6_firewall
 
 FIRST = ["PossibleConnectionTypes", "ConnectionStatus", "ExternalIPAddress", "PortMappingNumberOfEntries"]
 COUNT = "PortMappingNumberOfEntries"
@@ -527,3 +527,22 @@ def test_subscriptions_are_in_the_detailed_log():
         text = it.output.text()
     log.set_level(log.INFO)
     assert "192.168.1.2 subscribed to urn:upnp-org:serviceId:WANIPConn1" in text
+
+
+def test_whether_pinholes_can_be_opened_is_told():
+    with _Running() as it:
+        it.subscribe(version=2, service=wan_ipv6_firewall.SERVICE)
+        (message,) = it.turn(150)
+        assert message.values == [("FirewallEnabled", "1"), ("InboundPinholeAllowed", "1")]
+        message.done(True)
+        it.turn(2000)
+        it.gateway.is_paused = True
+        (message,) = it.turn(500)
+        assert message.values == [("InboundPinholeAllowed", "0")]
+        message.done(True)
+        it.gateway.is_paused = False
+        it.gateway.firewall.pinhole_refusal = "no place"  # it stays as it was
+        assert it.turn(5000) == []
+        it.gateway.firewall.pinhole_refusal = ""
+        (message,) = it.turn(500)
+        assert message.values == [("InboundPinholeAllowed", "1")]

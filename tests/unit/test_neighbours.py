@@ -56,8 +56,9 @@ class _Kernel:
     def close(self):
         self.is_open = False
 
-    def converse(self, data, is_answered, take):
+    def converse(self, data, is_answered, take, is_short=False):
         assert self.is_open
+        assert is_short != bool(struct.unpack_from("@H", data, 6)[0] & 0x200)  # only a dump needs the large buffer
         for answer in self._answers(bytes(data)):
             take(answer)
             if is_answered(answer):

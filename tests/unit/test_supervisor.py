@@ -3,13 +3,13 @@
 import errno
 import struct
 
-from helpers import Clock, Files, Output, raised
-from miniigd import VERSION, config, log, netlink, port_server, rules
+from helpers import HOST6, ROUTER6, Clock, Files, Output, raised
+from miniigd import VERSION, config, leases6, log, netlink, port_server, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
-from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip4_bytes, remove
+from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip_bytes, remove
 from miniigd.errors import FirewallError, UPnPError
-from miniigd.interfaces import GROUPS
+from miniigd.interfaces import GROUPS, GROUPS_IPV4
 from miniigd.pause import Pause
 from miniigd.services import wan_ppp
 from miniigd.supervisor import Supervisor, main
@@ -57,8 +57,8 @@ def _link(kind, index, name, mac=b"\x02\0\0\0\0\1"):
 def _address(kind, index, text, length):
     message = netlink.Message()
     message.begin(kind, 0, 0)
-    message.add(struct.pack("@BBBBI", 2, length, 0, 0, index))
-    message.attribute(2, ip4_bytes(text))
+    message.add(struct.pack("@BBBBI", 10 if ":" in text else 2, length, 0, 0, index))
+    message.attribute(2, ip_bytes(text))
     message.end()
     return bytes(message.data)
 
@@ -96,6 +96,7 @@ class _Firewall:
         self._call("remove", *[mapping.external_port for mapping in mappings])
 
     def sync(self, mappings, now, pinholes=()):
+        self.synced_pinholes = [pinhole.internal_port for pinhole in pinholes]
         self._call("sync", [mapping.external_port for mapping in mappings])
 
     def close(self):
@@ -105,6 +106,12 @@ class _Firewall:
         return [(0, 0)] * len(mappings)
 
     pinhole_counters = counters
+
+    def add_pinhole(self, pinhole, seconds, is_renewed):
+        self._call("add_pinhole", pinhole.internal_port)
+
+    def remove_pinholes(self, pinholes):
+        self._call("remove_pinholes", *[pinhole.internal_port for pinhole in pinholes])
 
     def is_intact(self, mappings, pinholes=()):
         self._call("is_intact", [mapping.external_port for mapping in mappings])
@@ -182,7 +189,7 @@ class _Kernel:
         self.open_channels = 0
 
     def channel(self, protocol, groups=0):
-        assert protocol == 0 and groups in (0, GROUPS)
+        assert protocol == 0 and groups in (0, GROUPS, GROUPS_IPV4)
         self.open_channels += 1
         return _Channel(self)
 
@@ -821,3 +828,132 @@ def test_devices_of_point_to_point_links_are_known_by_name():
         assert supervisor_module._is_ppp(device), device
     for device in ("eth1", "wan", "br-lan"):
         assert not supervisor_module._is_ppp(device), device
+
+
+class _LeaseFile6:
+    """Stands in for the lease file of pinholes: `leases` is what it holds; remembers what is written."""
+
+    leases = ()
+    made = []
+
+    def __init__(self, path, clock_path=None, form=None):
+        self.path, self.clock_path, self.form = path, clock_path, form
+        self.written = []
+        self.is_pending = False
+        _LeaseFile6.made.append(self)
+
+    def read(self):
+        return list(self.leases)
+
+    def append(self, pinhole, now, now_ms):
+        self.is_pending = True
+
+    def mark_changed(self):
+        self.is_pending = True
+
+    def wait_ms(self, now_ms):
+        return 0 if self.is_pending else None
+
+    def write(self, pinholes, now, now_ms):
+        self.is_pending = False
+        self.written.append([pinhole.internal_port for pinhole in pinholes])
+
+
+class _StartedWithPinholes(_Started):
+    """The LAN has the router's address ROUTER6, and the file of pinholes holds `leases`."""
+
+    def __init__(self, leases=(), **settings):
+        _Started.__init__(self, lease_path6="/var/run/test.leases6", **settings)
+        self.kernel.addresses.append((LAN_INDEX, ROUTER6, 64))
+        _LeaseFile6.leases, _LeaseFile6.made = leases, []
+
+    def __enter__(self):
+        self._real_file, supervisor_module.LeaseFile = supervisor_module.LeaseFile, _LeaseFile6
+        return _Started.__enter__(self)
+
+    def __exit__(self, kind, value, traceback):
+        _Started.__exit__(self, kind, value, traceback)
+        supervisor_module.LeaseFile = self._real_file
+
+    def add_pinhole(self, port=8000, lease=60):
+        return self.gateway.pinholes.add(HOST6, self.loop.now, "", 0, HOST6, port, "TCP", lease)
+
+    @property
+    def file(self):
+        return _LeaseFile6.made[-1]
+
+
+def _lease6(port=8000, remaining=60):
+    return leases6.Lease("TCP", HOST6, port, "", 0, 4711, remaining, "")
+
+
+def test_pinholes_are_opened_again_after_a_restart():
+    def script(it):
+        assert (it.file.path, it.file.clock_path, it.file.form) == (
+            "/var/run/test.leases6", leases6.CLOCK_PATH, leases6.FORM)
+        assert it.firewall.synced_pinholes == [8000]
+        assert it.gateway.pinholes.table.find(4711).expires == it.loop.now + 60
+        it.turn()
+        assert it.file.written == [[8000]]
+        it.turn(60)
+        assert it.firewall.took()[-1] == ("remove_pinholes", 8000)
+        assert it.file.written[-1] == [] and len(it.gateway.pinholes.table) == 0
+
+    with _StartedWithPinholes([_lease6()]) as it:
+        it.run(script)
+
+
+def test_the_file_of_pinholes_follows_the_table_to_the_end():
+    def script(it):
+        it.turn()
+        it.add_pinhole()
+        it.turn()
+        assert it.file.written[-1] == [8000]
+        it.add_pinhole(8001)
+
+    with _StartedWithPinholes() as it:
+        it.run(script)
+        assert it.file.written[-1] == [8000, 8001]
+
+
+def test_where_the_configuration_wants_no_ipv6_there_are_no_pinholes():
+    with _StartedWithPinholes([_lease6()], is_ipv6_disabled=1) as it:
+        it.run(lambda it: None)
+        assert "ipv6_disable" in it.gateway.pinholes.refusal and len(it.gateway.pinholes.table) == 0
+
+
+def test_pinholes_of_a_firewall_without_a_place_are_forgotten():
+    with _StartedWithPinholes([_lease6()]) as it:
+        it.firewall.pinhole_refusal = "no place"
+        it.run(lambda it: it.turn())
+        assert len(it.gateway.pinholes.table) == 0 and it.firewall.synced_pinholes == []
+
+
+def test_a_prefix_that_goes_closes_its_pinholes():
+    def script(it):
+        it.turn()
+        it.add_pinhole()
+        it.firewall.took()
+        it.kernel.report(_address(NEWADDR, LAN_INDEX, "2001:db8:5::1", 64))
+        assert it.firewall.took() == []
+        it.kernel.report(_address(DELADDR, LAN_INDEX, ROUTER6, 64))
+        assert it.firewall.took() == [("remove_pinholes", 8000)]
+        assert "its prefix is gone" in it.output.text()
+        assert raised(UPnPError, it.add_pinhole).code == 606
+
+    with _StartedWithPinholes() as it:
+        it.run(script)
+
+
+def test_a_polled_firewall_is_looked_at_while_a_pinhole_is_open():
+    def script(it):
+        it.firewall.is_polled = True
+        it.turn()
+        it.add_pinhole()
+        it.turn()
+        it.firewall.took()
+        it.turn(4)
+        assert it.firewall.took() == [("is_intact", [])]
+
+    with _StartedWithPinholes() as it:
+        it.run(script)
