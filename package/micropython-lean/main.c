@@ -1,5 +1,8 @@
 // Start-up of the lean runtime: memory, argv, the frozen program, exit status. No shell, no REPL, no code from files.
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +21,8 @@
 #include "extmod/vfs.h"
 #include "extmod/vfs_posix.h"
 #include "shared/runtime/gchelper.h"
+
+#include <dirent.h> // defines what MicroPython's own configuration has to define first
 
 #ifndef LEAN_PROGRAM
 #define LEAN_PROGRAM "miniigd.__main__" // the frozen module that is the program
@@ -93,6 +98,60 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 
 void freeaddrinfo(struct addrinfo *found) {
 }
+
+#ifndef __SANITIZE_ADDRESS__
+// Neither does it list folders, and addresses are text of its own (compat.py): no allocator, no directories, no
+// inet_ntop of the C library.
+void *malloc(size_t size) {
+    return NULL;
+}
+
+void *calloc(size_t count, size_t size) {
+    return NULL;
+}
+
+void *realloc(void *area, size_t size) {
+    return NULL;
+}
+
+void free(void *area) {
+}
+
+DIR *opendir(const char *path) {
+    errno = ENOSYS;
+    return NULL;
+}
+
+struct dirent *readdir(DIR *folder) {
+    return NULL;
+}
+
+int closedir(DIR *folder) {
+    return 0;
+}
+
+const char *inet_ntop(int family, const void *raw, char *text, socklen_t size) {
+    return NULL;
+}
+
+int inet_pton(int family, const char *text, void *raw) {
+    return 0;
+}
+
+// For integers of more than 31 bits; the C library's reads numbers through a stream of its own.
+long long strtoll(const char *text, char **end, int base) {
+    long long value = 0;
+    for (;; ++text) {
+        int digit = *text <= '9' ? *text - '0' : (*text | 0x20) - 'a' + 10;
+        if (digit < 0 || digit >= base) {
+            break;
+        }
+        value = value > (LLONG_MAX - digit) / base ? LLONG_MAX : value * base + digit;
+    }
+    *end = (char *)text;
+    return value;
+}
+#endif
 
 void nlr_jump_fail(void *value) {
     static const char text[] = "miniigd: exception outside of the program\n";

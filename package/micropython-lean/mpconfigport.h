@@ -37,9 +37,12 @@ void lean_heap_free(void *area);
 #define MICROPY_LONGINT_IMPL (MICROPY_LONGINT_IMPL_LONGLONG)
 #define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_NONE)
 
-// Errors: full texts (compressed), source lines in tracebacks of unexpected exceptions.
+// Errors: full texts (compressed). Tracebacks of unexpected exceptions name the functions; the lines are only in the
+// test programs, they would take 9 KB of flash.
 #define MICROPY_ERROR_REPORTING (MICROPY_ERROR_REPORTING_NORMAL)
-#define MICROPY_ENABLE_SOURCE_LINE (1)
+#ifndef MICROPY_ENABLE_SOURCE_LINE
+#define MICROPY_ENABLE_SOURCE_LINE (0)
+#endif
 #define MICROPY_WARNINGS (0)
 #define MICROPY_USE_INTERNAL_ERRNO (0)
 extern const struct _mp_print_t mp_stderr_print;
