@@ -4,10 +4,13 @@ Each takes any bytes and raises nothing: it catches the parser's own error, and 
 with can be made. Whatever else comes out is a bug. TARGETS names them; the corpus of each is corpus/NAME.txt.
 """
 
-from helpers import Files, Output, call, make_gateway, make_request
-from miniigd import administration, commands, config, interfaces, leases, log, netlink, pause, soap, uci
+from helpers import HOST6, Files, Output, call, make_gateway, make_gateway6, make_request
+from miniigd import (administration, commands, config, interfaces, leases, leases6, log, natpmp, neighbours, netlink,
+                     pause, pcp, pcp_server, soap)
+from miniigd.compat import ip6_bytes, ip_bytes
 from miniigd.control import Control
 from miniigd.description import Device
+from miniigd.dynamic import Dynamic
 from miniigd.errors import ConfigError, UPnPError
 from miniigd.events import Events
 from miniigd.firewall import conntrack, iptables_chains, nft_messages
@@ -101,6 +104,42 @@ def gena(data):
             assert 400 <= error.status < 600
 
 
+def _requests(data):
+    """Yield datagrams: each behind a byte that says how long it is, in units of four bytes; 0 is for the rest."""
+    while data:
+        length = data[0] * 4 or len(data)
+        yield data[1:length + 1]
+        data = data[length + 1:]
+
+
+def nat_pmp(data):
+    """NAT-PMP datagrams from one host."""
+    server = natpmp.Server(Dynamic(make_gateway(), 40))
+    for datagram in _requests(data):
+        answer = server.answer(datagram, HOST, 100)
+        assert answer is None or answer[0] == 0 and answer[1] & 128 and len(answer) in (8, 12, 16), answer
+
+
+def _pcp(gateway, source, data):
+    server = pcp_server.Server(Dynamic(gateway, 40), True)
+    for datagram in _requests(data):
+        # almost all of them name another client, which would be the end of it
+        datagram = datagram[:8] + source + datagram[24:] if len(datagram) >= 24 else datagram
+        answer = server.answer(datagram, source, 100)
+        assert answer is None or (answer[0] == 2 and answer[1] & 128 and 24 <= len(answer) <= pcp.MOST
+                                  and len(answer) % 4 == 0), answer
+
+
+def pcp_over_ipv4(data):
+    """PCP datagrams from one host."""
+    _pcp(make_gateway(), pcp.ip4_mapped(HOST), data)
+
+
+def pcp_over_ipv6(data):
+    """PCP datagrams from one host."""
+    _pcp(make_gateway6(), ip6_bytes(HOST6), data)
+
+
 def configuration(data):
     """A file of /etc/config."""
     settings = config.Config()
@@ -129,6 +168,17 @@ def lease_file(data):
         assert line.count("\n") == 1 and line.count(":") == 5, line
 
 
+def pinhole_file(data):
+    """The lease file of pinholes, taken over and written."""
+    _write(data)
+    file = leases.LeaseFile(_FILE, "/tmp/miniigd-fuzz.none", leases6.FORM)
+    gateway = make_gateway6()
+    gateway.pinholes.restore(file.read(), 100)
+    for pinhole in gateway.pinholes.table:
+        line = leases6.line(pinhole, 0)
+        assert line.count("\n") == 1 and line.count(";") >= 7, line
+
+
 def pause_file(data):
     """The file that says how long a pause lasts."""
     _write(data)
@@ -149,6 +199,9 @@ def netlink_reports(data):
             assert start <= begin <= stop <= end
         if kind == netlink.ERROR and end - start >= 4:
             netlink.error_of(data, start)
+    for raw in (ip_bytes(HOST), ip6_bytes(HOST6)):
+        for address in neighbours.link_layer_addresses(data, raw, 1):
+            assert address
     nft_messages.handles(data)
     for _ in nft_messages.elements(data):
         pass
@@ -202,6 +255,7 @@ def command(data):
 
 TARGETS = {
     "http": http, "soap": soap_call, "control": control, "ssdp": ssdp, "gena": gena, "configuration": configuration,
+    "nat_pmp": nat_pmp, "pcp": pcp_over_ipv4, "pcp6": pcp_over_ipv6, "pinhole_file": pinhole_file,
     "lease_file": lease_file, "pause_file": pause_file, "netlink": netlink_reports, "connections": connections,
     "iptables": iptables_listing, "command": command,
 }
