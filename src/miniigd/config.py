@@ -12,13 +12,15 @@ from .errors import ConfigError
 
 PATH = "/etc/config/upnpd"
 
-USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-c FILE] [-f BACKEND] [-o NAME=VALUE ...] [-v]
+USAGE = """usage: miniigd -L LAN_DEVICE [-L ...] -W WAN_DEVICE [-6 DEVICE] [-c FILE] [-f BACKEND] [-o NAME=VALUE ...] [-v]
        miniigd check [-c FILE]
        miniigd --version
        miniigd help             (commands to the running daemon: status, close, pause ...)
-Opens ports for programs on the LAN (UPnP IGD, NAT-PMP, PCP). `check` says what is wrong in the configuration, or what it sets.
+Opens ports for programs on the LAN (UPnP IGD, NAT-PMP, PCP). `check` says what is wrong in the configuration, or what
+it sets.
   -L DEVICE   network device of the LAN, e.g. br-lan; may be given several times
   -W DEVICE   network device of the WAN, e.g. eth1 or pppoe-wan
+  -6 DEVICE   network device of the WAN for IPv6, where that is another one, e.g. 6in4-wan6
   -c FILE     UCI configuration, default %s
   -f BACKEND  firewall: auto (default), nft (firewall4, or a table of our own), iptables (firewall3 and older), or
               memory (opens nothing; for trying it out)
@@ -108,6 +110,7 @@ class Config:
     def __init__(self):
         self.lan_devices = []
         self.wan_device = None
+        self.wan_device6 = None  # where IPv6 comes by another one
         self.path = PATH
         self.firewall_argument = None  # of the command line, before that of the file
         self.option_arguments = []  # (name, value) of the command line
@@ -284,7 +287,7 @@ def parse_arguments(arguments):
             config.is_verbose = True
             position += 1
             continue
-        if option not in ("-L", "-W", "-c", "-f", "-o"):
+        if option not in ("-L", "-W", "-6", "-c", "-f", "-o"):
             raise ConfigError("unknown option %s" % option)
         if position + 1 == len(arguments):
             raise ConfigError("%s needs a value" % option)
@@ -294,6 +297,8 @@ def parse_arguments(arguments):
                 config.lan_devices.append(value)
         elif option == "-W":
             config.wan_device = value
+        elif option == "-6":
+            config.wan_device6 = value
         elif option == "-c":
             config.path = value
         elif option == "-o":
@@ -306,8 +311,9 @@ def parse_arguments(arguments):
         position += 2
     if not config.lan_devices or config.wan_device is None:
         raise ConfigError("the devices of the LAN (-L) and of the WAN (-W) are needed")
-    if config.wan_device in config.lan_devices:
-        raise ConfigError("%s cannot be LAN and WAN at once" % config.wan_device)
+    for device in (config.wan_device, config.wan_device6):
+        if device in config.lan_devices:
+            raise ConfigError("%s cannot be LAN and WAN at once" % device)
     return config
 
 

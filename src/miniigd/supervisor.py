@@ -112,12 +112,15 @@ class Supervisor:
     def __init__(self, settings):
         self._settings = settings
         self._loop = Loop()
-        self._interfaces = Interfaces(settings.lan_devices + [settings.wan_device], not settings.is_ipv6_disabled)
+        wans = [settings.wan_device]
+        if settings.wan_device6 not in (None, settings.wan_device):
+            wans.append(settings.wan_device6)
+        self._interfaces = Interfaces(settings.lan_devices + wans, not settings.is_ipv6_disabled)
         lans = [self._interfaces[name] for name in settings.lan_devices]
-        wan = self._interfaces[settings.wan_device]
-        self._wan = Wan(wan, settings.upstream_bit_rate, settings.downstream_bit_rate, settings.external_ip,
-                        settings.allows_private_address, settings.uses_system_uptime)
-        policy = Policy(settings.rules, settings.secure_mode, lans, lans + [wan],
+        wans = [self._interfaces[name] for name in wans]
+        self._wan = Wan(wans[0], settings.upstream_bit_rate, settings.downstream_bit_rate, settings.external_ip,
+                        settings.allows_private_address, settings.uses_system_uptime, wans[-1])
+        policy = Policy(settings.rules, settings.secure_mode, lans, lans + wans,
                         neighbours.Neighbours(lambda: NetlinkChannel(neighbours.PROTOCOL)))
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
         self._leases6 = None

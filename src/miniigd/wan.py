@@ -37,12 +37,14 @@ class Wan:
     `external_ip` is what to report where it is not the interface's own address (behind another router that forwards
     everything), "" otherwise. Unless `allows_private`, ports are not opened behind an address that the Internet cannot
     reach: a client does better to learn of it. The uptime is that of the connection, or where
-    `uses_system_uptime`, as miniupnpd has it, that of the router.
+    `uses_system_uptime`, as miniupnpd has it, that of the router. IPv6 may come by another interface, `interface6`: a
+    tunnel.
     """
 
     def __init__(self, interface, upstream_bit_rate, downstream_bit_rate, external_ip="", allows_private=False,
-                 uses_system_uptime=False):
+                 uses_system_uptime=False, interface6=None):
         self._interface = interface
+        self._interface6 = interface6 or interface
         self._external_ip = external_ip
         self._allows_private = allows_private
         self._uses_system_uptime = uses_system_uptime
@@ -72,6 +74,16 @@ class Wan:
     def index(self):
         """The interface's index, 0 while it does not exist."""
         return self._interface.index
+
+    @property
+    def name6(self):
+        """The name of the interface by which IPv6 comes."""
+        return self._interface6.name
+
+    @property
+    def index6(self):
+        """Its index, 0 while it does not exist."""
+        return self._interface6.index
 
     def update(self, now):
         """Take over the interface's address, and log it when it changed. `now` in seconds."""

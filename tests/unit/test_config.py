@@ -91,6 +91,7 @@ BROKEN_ARGUMENTS = (
     ([""], "option"),
     (["-L", "lan", "-W", "wan", "-f", "pf"], "auto nft iptables memory"),
     (["-L", "lan", "-W", "wan", "-c"], "-c needs"),
+    (["-L", "lan", "-W", "wan", "-6", "lan"], "lan cannot be"), (["-L", "lan", "-W", "wan", "-6"], "-6 needs"),
     (["-L", "lan", "-W", "lan"], "lan cannot be"), (["-L", "a", "-L", "lan", "-W", "lan"], "lan cannot be"),
     (["-L", "lan", "-W", "wan", "extra"], "extra"),
 )
@@ -209,6 +210,8 @@ def test_command_lines():
     settings = config.parse_arguments(["-v", "-f", "memory", "-W", "w", "-L", "a", "-c", "/tmp/x", "-L", "b"])
     assert (settings.lan_devices, settings.wan_device, settings.firewall) == (["a", "b"], "w", "memory")
     assert (settings.path, settings.is_verbose) == ("/tmp/x", True)
+    assert settings.wan_device6 is None
+    assert config.parse_arguments(["-L", "a", "-W", "w", "-6", "6in4-wan6"]).wan_device6 == "6in4-wan6"
     assert config.parse_arguments(["-L", "a", "-L", "b", "-L", "a", "-W", "w"]).lan_devices == ["a", "b"]
 
 
@@ -239,7 +242,7 @@ def test_broken_command_lines():
 
 
 def test_the_usage_names_every_option():
-    for option in ("-L", "-W", "-c", "-f", "-o", "-v", "--version", "check", "/etc/config/upnpd"):
+    for option in ("-L", "-W", "-6", "-c", "-f", "-o", "-v", "--version", "check", "/etc/config/upnpd"):
         assert option in config.USAGE
 
 

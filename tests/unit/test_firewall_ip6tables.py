@@ -220,7 +220,7 @@ def test_the_back_end_hands_over():
     firewall = IptablesFirewall(router.run, lambda table: b"", info6=router.info)
 
     class _Wan:
-        name, index = "eth1", 4
+        name, index, name6 = "eth1", 4, "6in4-wan6"
 
     assert firewall.pinhole_refusal == ""
     some = [_pinhole()]

@@ -25,7 +25,7 @@ NAME = {GETTABLE: 1, GETCHAIN: 3, GETSET: 2}  # the attribute that says what is 
 
 class _Wan:
     def __init__(self):
-        self.index = 4
+        self.index, self.index6 = 4, 6
         self.name = "wan"
 
 
@@ -409,7 +409,7 @@ def test_where_neighbours_may_use_the_external_address_each_mapping_is_in_one_ma
     wan.address = "81.2.69.160"
     with Output(log):
         firewall.open(wan)
-    assert firewall.basis() == (4, "81.2.69.160", [("192.168.1.1", 24)] * 2)
+    assert firewall.basis() == (4, 6, "81.2.69.160", [("192.168.1.1", 24)] * 2)
     mapping, narrow = _mapping(), _mapping(8001, remote_host="11.0.0.1")
     firewall.sync([mapping], 100)
     assert b"miniigd_hairpin\0" in [one[4].get(1) for one in kernel.sent[-1]]
@@ -447,7 +447,7 @@ def test_a_pinhole_is_opened_and_closed_in_one_batch():
     firewall.add_pinhole(pinhole, 60, False)
     assert kernel.kinds() == [BEGIN, NEWSETELEM, NEWSETELEM, END]
     assert [one[4].get(2) for one in kernel.sent[-1]][1:3] == [b"upnp_wan6\0", b"upnp_open6\0"]
-    assert _key(kernel.sent[-1][1]) == struct.pack("@I", 4) and _timeout(kernel.sent[-1][2]) == 62000
+    assert _key(kernel.sent[-1][1]) == struct.pack("@I", 6) and _timeout(kernel.sent[-1][2]) == 62000
     firewall.remove_pinholes([pinhole])
     assert kernel.kinds() == [BEGIN, DELSETELEM, END]
     kernel.failures = [errno.ENOENT]

@@ -14,7 +14,7 @@ HOST, REMOTE = ip6_bytes("2001:db8::2"), ip6_bytes("2001:db8:9::1")
 
 
 class _Wan:
-    index = 4
+    index, index6 = 4, 6
 
 
 def _pinhole(remote_host="", remote_port=0, protocol="TCP"):
@@ -50,7 +50,7 @@ def test_each_kind_of_pinhole_has_its_set():
     for pinhole, name, key in ELEMENTS:
         wan, element = _made(nft_pinholes.add, pinhole, 60, _Wan, False)
         assert wan[:2] == element[:2] == (NEWSETELEM, REQUEST | CREATE)
-        assert _element(wan) == (b"upnp_wan6\0", struct.pack("@I", 4), None)
+        assert _element(wan) == (b"upnp_wan6\0", struct.pack("@I", 6), None)
         assert _element(element) == (name, key, 60000)
         (deletion,) = _made(nft_pinholes.delete, pinhole)
         assert deletion[0] == DELSETELEM and _element(deletion) == (name, key, None)

@@ -163,3 +163,14 @@ def test_ports_that_the_router_itself_serves():
 
 # 81.2.69.160 as the kernel prints it
 OWN = b"%08X" % struct.unpack("@I", b"\x51\x02\x45\xa0")[0]
+
+
+def test_ipv6_comes_by_the_same_interface_or_by_a_tunnel():
+    wan, interface = _wan()
+    interface.index = 4
+    assert (wan.name6, wan.index6) == (wan.name, 4)
+    tunnel = Interface("6in4-wan6")
+    wan = Wan(interface, 0, 0, interface6=tunnel)
+    assert (wan.index, wan.name6, wan.index6) == (4, "6in4-wan6", 0)
+    tunnel.index = 9
+    assert wan.index6 == 9

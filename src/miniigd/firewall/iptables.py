@@ -53,7 +53,7 @@ class IptablesFirewall:
         self._wan = wan
         self._program.look(wan.name)
         if self._pinholes is not None:
-            self._pinholes.open(wan.name)
+            self._pinholes.open(wan.name6)
 
     def basis(self):
         """See miniigd.firewall."""

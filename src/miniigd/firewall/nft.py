@@ -73,9 +73,10 @@ class NftFirewall:
 
     def basis(self):
         """See miniigd.firewall."""
-        if self._wan is None or self._lans is None:
-            return self._wan and self._wan.index
-        return self._wan.index, self._wan.address, self._subnets()
+        wan = self._wan
+        if wan is None:
+            return None
+        return (wan.index, wan.index6) if self._lans is None else (wan.index, wan.index6, wan.address, self._subnets())
 
     def _subnets(self):
         return [lan.addresses[0] for lan in self._lans if lan.addresses]

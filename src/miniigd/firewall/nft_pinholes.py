@@ -23,7 +23,8 @@ BATCH = const(64)  # pinholes in one batch: about 12 KB
 
 def add(batch, pinhole, seconds, wan, is_renewed):
     """Append what opens `pinhole` for so long, anew where it `is_renewed`: a kernel does not change a timeout."""
-    nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, WAN_SET, struct.pack("@I", wan.index))  # no matter if it is there
+    # no matter if it is there already
+    nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, WAN_SET, struct.pack("@I", wan.index6))
     key, name = key_of(pinhole)
     if is_renewed:
         nft.element(batch, nft.DELSETELEM, 0, TABLE, name, key)
