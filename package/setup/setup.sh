@@ -32,7 +32,7 @@ fi
 
 stamp=$top/.venv/pypi.txt
 if ! cmp -s "$here/pypi.txt" "$stamp"; then
-    echo "==> Making .venv with invoke and pytest"
+    echo "==> Making .venv with what builds and tests need"
     rm -rf "$top/.venv"
     python3 -m venv "$top/.venv" || fail "python3 cannot make a virtual environment: install python3-venv"
     "$top/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/pypi.txt" ||

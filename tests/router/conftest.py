@@ -34,7 +34,6 @@ while sleep 1; do
     done
 done
 """
-_high_water = []  # lines for the end of the run
 
 
 @pytest.fixture(scope="session", params=image.MODELS)
@@ -51,7 +50,7 @@ def lab(request):
         lab.router.check("kill $(cat /tmp/sampler.pid)")  # fails where it did not watch to the end
         figures = lab.router.run("cat /tmp/high-water").output.split()
         if len(figures) == 4:
-            _high_water.append("%s router: miniigd's largest VmHWM %s kB, RssAnon %s kB, VmPeak %s kB over %s daemon "
+            request.config.high_water.append("%s router: miniigd's largest VmHWM %s kB, RssAnon %s kB, VmPeak %s kB over %s daemon "
                                "lives" % (lab.model, *figures))
 
 
@@ -65,9 +64,3 @@ def client(lab):
     client.demo.close()
     lab.router.check("opkg remove miniigd", timeout=60)
     assert client.running() == []
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print the most memory that the daemon took on each router."""
-    for line in _high_water:
-        terminalreporter.write_line(line)
