@@ -110,12 +110,31 @@ def test_the_files_it_names_exist():
         assert (TOP / name).exists(), name
 
 
-def test_the_tests_of_luci_s_page_exist():
-    page = (TOP / "docs" / "conformance.md").read_text().partition("## LuCI's page")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (.+) \| ((?:\w+\.py::\w+ ?)+) \|$", page, re.M)
-    assert len(rows) == page.count("\n| ") - 1  # all but the heading
-    for _, names in rows:
+def rows(document, heading):
+    """The rows of the first table behind a heading of a document, list of lists of cells; without its head."""
+    part = (TOP / "docs" / document).read_text().partition("## %s\n" % heading)[2].partition("\n## ")[0]
+    lines = [line for line in part.split("\n") if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
+
+
+@pytest.mark.parametrize("document, heading", [
+    ("conformance.md", "LuCI's page"), ("security.md", "What is promised, and the test behind it")])
+def test_what_is_promised_has_its_tests(document, heading):
+    found = rows(document, heading)
+    assert len(found) > 10
+    for _, names in found:
         for name in names.split():
             path, _, function = name.partition("::")
-            found = [one for one in (TOP / "tests", TOP / "tests" / "router") if (one / path).exists()]
-            assert found and "\ndef %s(" % function in (found[0] / path).read_text(), name
+            paths = [one / path for one in (TOP / "tests" / "router", TOP / "tests", TOP) if (one / path).exists()]
+            assert paths and "\ndef %s(" % function in paths[0].read_text(), name
+
+
+def test_the_limits_are_where_the_document_says():
+    found = rows("security.md", "Limits")
+    assert len(found) > 15
+    for _, _, where in found:
+        for part in where.split(", "):
+            path, *names = part.split()
+            text = [one / path for one in (TOP / "src" / "miniigd", TOP) if (one / path).exists()][0].read_text()
+            for name in names:
+                assert re.search(r"\b%s\b" % name.strip("`"), text), name

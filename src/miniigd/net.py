@@ -184,14 +184,21 @@ class HttpServer:
         if not self._interface.has_neighbour(ip_bytes(peer)) or not self._has_room(peer):
             sock.close()
             return
+        if len(self._connections) >= self._most:
+            # Some hosts have them all, and each may wait for long: the oldest goes, so that everybody is served.
+            log.event("refused", self._connections[0].peer, "all connections are taken: the oldest, of %s, is ended"
+                      % self._connections[0].peer)
+            self._connections[0].close()
         sock.setblocking(False)
         connection = _Connection(self, sock, peer)
         self._connections.append(connection)
         connection.start(self.loop)
 
     def _has_room(self, peer):
-        count = len([1 for connection in self._connections if connection.peer == peer])
-        return len(self._connections) < self._most and count < _MAX_CONNECTIONS_PER_HOST
+        if len([1 for connection in self._connections if connection.peer == peer]) < _MAX_CONNECTIONS_PER_HOST:
+            return True
+        log.event("refused", peer, "a connection of %s: it has %d already" % (peer, _MAX_CONNECTIONS_PER_HOST))
+        return False
 
     def forget(self, connection):
         """A connection has ended."""

@@ -257,23 +257,25 @@ def test_a_client_that_keeps_its_side_open_is_closed_soon():
         served.close(client)
 
 
-def test_one_host_has_8_connections_and_all_have_32():
+def test_one_host_has_8_connections_and_of_32_the_oldest_makes_room():
     served = _Served()
     clients = []
-    for host in range(1, 5):
-        for _ in range(8):
+    with Output(log) as output:
+        for host in range(1, 5):
+            for _ in range(8):
+                clients.append(served.connect("127.0.0.%d" % host))
+                assert served.read(clients[-1], 1) == (b"", False)
             clients.append(served.connect("127.0.0.%d" % host))
-            assert served.read(clients[-1], 1) == (b"", False)
-        clients.append(served.connect("127.0.0.%d" % host))
-        assert served.read(clients[-1], 3)[1]
-    assert len(served.server._connections) == 32
-    clients.append(served.connect("127.0.0.9"))
-    assert served.read(clients[-1], 3)[1]
-    clients[0].close()
-    _turn(served.loop)
-    clients[0] = served.connect("127.0.0.9")
-    served.send(clients[0], b"GET /a HTTP/1.0\r\n\r\n")
-    assert served.read(clients[0]) == (served.reply, True)
+            assert served.read(clients[-1], 3)[1]
+        assert len(served.server._connections) == 32
+        assert output.text().count("it has 8 already") == 4
+        for number in range(3):
+            clients.append(served.connect("127.0.0.9"))
+            assert served.read(clients[number], 3)[1] and not served.read(clients[number + 1], 1)[1]
+            served.send(clients[-1], b"GET /a HTTP/1.0\r\n\r\n")
+            assert served.read(clients[-1]) == (served.reply, True)
+            assert len(served.server._connections) == 32
+        assert output.text().count("the oldest, of 127.0.0.1, is ended") == 3
     served.close(*clients)
 
 
