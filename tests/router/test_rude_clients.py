@@ -150,3 +150,41 @@ def test_a_flood_of_subscriptions(client, hosts):
         answer = client.http((request % host).encode(), host)
         statuses.append(int(answer.split()[1]))
     assert set(statuses) == {200, 503} and statuses.count(200) <= 64  # some went again: nobody listens on port 9
+
+
+def mixed(client, count):
+    """So many requests of every kind, that open as much as they close."""
+    for number in range(count):
+        port = 8000 + number % 7
+        assert client.add(port=port, protocol=("TCP", "UDP")[number % 2])[0] == 200
+        assert client.call("GetListOfPortMappings", (
+            ("NewStartPort", 1), ("NewEndPort", 65535), ("NewProtocol", ("TCP", "UDP")[number % 2]), ("NewManage", 0),
+            ("NewNumberOfPorts", 0)), version=2)[0] == 200
+        assert client.add(port=80)[0] == 500
+        assert client.delete(port=port, protocol=("TCP", "UDP")[number % 2])[0] == 200
+        assert client.get("/igd2/rootDesc.xml").startswith("HTTP/1.1 200")
+        assert client.http(b"nonsense\r\n\r\n").startswith("HTTP/1.1 400")
+        answer = client.http(("SUBSCRIBE /upnp/event/WANIPConn1 HTTP/1.1\r\nHost: %s:5000\r\nNT: upnp:event\r\n"
+                              "CALLBACK: <http://%s:9/>\r\n\r\n" % (LAN_ROUTER, LAN_HOST)).encode())
+        sid = re.search(r"SID: (\S+)", answer)[1]
+        client.http(("UNSUBSCRIBE /upnp/event/WANIPConn1 HTTP/1.1\r\nHost: %s:5000\r\nSID: %s\r\n\r\n"
+                     % (LAN_ROUTER, sid)).encode())
+        with client.lab.lan.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as link:
+            link.bind((LAN_HOST, 0))
+            link.settimeout(2)
+            for datagram in b"\0\0", bytes([2, 0, 0, 0, 0, 0, 0, 0]) + bytes(10) + b"\xff\xff" + socket.inet_aton(LAN_HOST):
+                link.sendto(datagram, (LAN_ROUTER, 5351))
+                assert len(link.recv(100)) in (12, 24)
+            time.sleep(0.25)  # 8 of these a second are answered
+
+
+def private(client):
+    """kB of the daemon's own."""
+    return int(re.search(r"RssAnon:\s+(\d+)", client.lab.router.check("cat /proc/$(pidof miniigd)/status"))[1])
+
+
+def test_memory_is_the_same_after_ten_times_as_many_requests(client):
+    mixed(client, 10)
+    before = private(client)
+    mixed(client, 90)
+    assert private(client) - before <= 48  # kB: pages of the heap that were not touched before
