@@ -1,5 +1,6 @@
 """What can be made here. Each task says what it makes and from what; the Makefile calls them by the same names."""
 
+import concurrent.futures
 import functools
 import os
 import shutil
@@ -62,15 +63,39 @@ def test(context, only=""):
     runtime.fuzzed()
     for model in images.MODELS:
         images.image(model)
-    command = [sys.executable, "-m", "pytest", "-q"]
-    failed = kit.BUILD / "failed-tests"
-    # Two routers at once, where there is a core for each: tests/conftest.py says what belongs together.
-    status = subprocess.call([*command, "-n", "2", "--dist", "loadgroup", *(only.split() or ["tests"])])
-    if status == pytest.ExitCode.TESTS_FAILED and failed.exists():
-        # An emulated router stops getting its timer's interrupts now and then; whatever else fails does so again.
-        print("==> Trying once more what failed", flush=True)
-        status = subprocess.call([*command, "@%s" % failed])
-    sys.exit(status)
+    sys.exit(_test(only.split() or ["tests"]))
+
+
+# Two processes, each with one emulated router at a time: a router keeps less than a core busy.
+_LANES = (("debian", "host"), ("wrt", "bare"))
+
+
+def _test(paths):
+    """Run the tests of each group, and once more what failed; return the exit status."""
+    with concurrent.futures.ThreadPoolExecutor(len(_LANES)) as lanes:
+        failed = sum(lanes.map(lambda lane: [_test_group(group, paths) for group in lane], _LANES), [])
+    failed = [name for names in failed for name in names]
+    if not failed:
+        return 0
+    # An emulated router stops getting its timer's interrupts now and then; whatever else fails does so again.
+    print("==> Trying once more what failed", flush=True)
+    return subprocess.call([sys.executable, "-m", "pytest", "-q", *failed])
+
+
+def _test_group(group, paths):
+    """Run the tests of one group, and print how they went; return the names of those that failed."""
+    log, failed = kit.BUILD / ("tests-%s.log" % group), kit.BUILD / ("tests-%s.failed" % group)
+    failed.unlink(missing_ok=True)
+    print("==> Testing: %s (see %s)" % (group, log), flush=True)
+    with open(log, "w") as file:
+        status = subprocess.call([sys.executable, "-m", "pytest", "-q", "--group", group, "--failed-file", failed,
+                                  *paths], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    print("==> Tested: %s\n%s" % (group, log.read_text()), flush=True)
+    if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return []
+    if status != pytest.ExitCode.TESTS_FAILED:
+        return paths  # it did not get to the end: everything anew
+    return failed.read_text().splitlines()
 
 
 @task
