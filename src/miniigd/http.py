@@ -90,6 +90,11 @@ class RequestReader:
         """Take what came from the connection."""
         self._buffer += data
 
+    @property
+    def has_more(self):
+        """True while there is something that was not taken as a request yet."""
+        return len(self._buffer) > 0
+
     def next_request(self):
         """Return the next complete Request, or None; HTTPError when it cannot become one."""
         if self._request is None and not self._read_head():

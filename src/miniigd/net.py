@@ -76,7 +76,7 @@ class _Connection:
 
     def _ready(self, events):
         try:
-            if self._out or self._read():
+            if events & EVENT_WRITE or self._read():
                 self._serve()
         except OSError as error:
             if not _would_block(error):
@@ -96,25 +96,34 @@ class _Connection:
         return False
 
     def _serve(self):
-        """Answer one complete request after the other, as far as the client takes the answers."""
-        while self._send_rest():
-            if self._is_last:
-                self._finish()
-                return
-            try:
-                request = self._reader.next_request()
-            except HTTPError as error:
-                self._is_last = True
-                self._out = error_reply(error)
-                continue
-            if request is None:
-                if self._reader.wants_continue:
-                    self._reader.wants_continue = False
-                    self._sock.send(CONTINUE)
-                return
-            self._restart_deadline(_REQUEST_MS)
-            self._is_last = not request.is_persistent
-            self._out = self._server.respond(request, self.peer)
+        """Answer a request, as far as the client takes the answer; the next one in another turn, after other clients."""
+        if not self._out and not self._take_request():
+            return
+        if not self._send_rest():
+            return
+        if self._is_last:
+            self._finish()
+        elif self._reader.has_more:
+            self._await(EVENT_WRITE)
+
+    def _take_request(self):
+        """Make the answer to the next request; return False when there is none yet."""
+        try:
+            request = self._reader.next_request()
+        except HTTPError as error:
+            self._is_last = True
+            self._out = error_reply(error)
+            return True
+        if request is None:
+            self._await(EVENT_READ)
+            if self._reader.wants_continue:
+                self._reader.wants_continue = False
+                self._sock.send(CONTINUE)
+            return False
+        self._restart_deadline(_REQUEST_MS)
+        self._is_last = not request.is_persistent
+        self._out = self._server.respond(request, self.peer)
+        return True
 
     def _send_rest(self):
         """Send what is left of the answer; return False when the client has to take some of it first."""

@@ -145,6 +145,18 @@ def test_pipelined_requests_are_served_in_order():
     served.close(client)
 
 
+def test_clients_that_ask_for_much_take_turns():
+    served = _Served()
+    clients = [served.connect("127.0.0.1"), served.connect("127.0.0.2")]
+    for client in clients:
+        client.send(b"GET /a HTTP/1.1\r\n\r\n" * 20)
+    for client in clients:
+        assert served.read(client) == (served.reply * 20, True)
+    peers = [peer for _, _, _, peer in served.requests]
+    assert len(peers) == 40 and [1 for number in range(2, 38) if peers[number] == peers[number + 1]] == []
+    served.close(*clients)
+
+
 def test_a_kept_connection_is_served_again():
     served = _Served()
     client = served.connect()
