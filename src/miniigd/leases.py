@@ -155,6 +155,9 @@ class LeaseFile:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
                         mapping.is_recorded = True
+            if self.is_foreign():
+                self._is_pending = True  # somebody edited it meanwhile: that has to be read before it is replaced
+                return
             rename(temporary, self._path)
             if self._has_jumped():
                 self._write_clock()

@@ -213,10 +213,30 @@ def test_a_line_is_not_put_behind_what_somebody_else_wrote():
         assert file.is_foreign()
         file.append(_mapping(8001), 100, 0)
         assert file.is_pending and _text() == "TCP:1:2\n"
+        with Output(log):
+            file.read()
         file.write([_mapping(), _mapping(8001)], 100, 5000)
         assert not file.is_foreign() and _text().count("\n") == 2
         rename(PATH, FOLDER + ".gone")
         assert file.is_foreign()
+
+
+def test_what_somebody_edits_while_it_is_written_is_not_replaced():
+    with _Clocks():
+        file = _fresh()
+        file.write([_mapping(8000), _mapping(8001)], 100, 0)
+
+        def edited():
+            yield _mapping(8000)
+            _put(_text().split("\n")[1] + "\n")  # the first line is taken out
+            yield _mapping(8001)
+
+        file.write(edited(), 100, 5000)
+        assert _text().startswith("TCP:8001:") and _text().count("\n") == 1
+        assert file.is_foreign() and file.is_pending
+        assert [lease.external_port for lease in file.read()] == [8001]
+        file.write([_mapping(8001)], 100, 9000)
+        assert not file.is_pending and not file.is_foreign()
 
 
 def test_it_is_written_at_most_every_few_seconds():
