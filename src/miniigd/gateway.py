@@ -72,6 +72,8 @@ class Gateway:
         except MemoryError:
             self.change_firewall(now, self._project_remove, [mapping])
             raise
+        if replaced is not None:
+            mapping.is_recorded = replaced.is_recorded  # by the same line, which may be taken out before it is written anew
         if replaced is not None and (not mapping.enabled or mapping.internal_port != replaced.internal_port):
             self._end_flows([replaced])
         if mapping.enabled and self.flows is not None:

@@ -154,11 +154,12 @@ class LeaseFile:
                 for mapping in mappings:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
-                        mapping.is_recorded = True
             if self.is_foreign():
                 self._is_pending = True  # somebody edited it meanwhile: that has to be read before it is replaced
                 return
             rename(temporary, self._path)
+            for mapping in mappings:
+                mapping.is_recorded = mapping.enabled
             if self._has_jumped():
                 self._write_clock()
         except OSError as error:

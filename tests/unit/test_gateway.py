@@ -430,6 +430,16 @@ def test_what_somebody_takes_out_of_the_file_is_closed():
     assert len(gateway.table) == 2 and "told to" in output.text()
 
 
+def test_what_is_taken_out_is_closed_although_it_was_renewed_meanwhile():
+    gateway, leases = _with_leases()
+    _add(gateway)
+    _add(gateway, external_port=8001)
+    _add(gateway)  # its line is still the old one
+    with Output(log):
+        gateway.keep_only([_lease(8001)], 100)
+    assert [one.external_port for one in gateway.table] == [8001]
+
+
 def test_a_promise_of_nat_pmp_or_pcp_outlasts_a_renewal_by_upnp():
     gateway = _gateway()
     _add(gateway, description="NAT-PMP 8000 tcp", lease=600)

@@ -226,13 +226,17 @@ def test_what_somebody_edits_while_it_is_written_is_not_replaced():
         file = _fresh()
         file.write([_mapping(8000), _mapping(8001)], 100, 0)
 
-        def edited():
-            yield _mapping(8000)
-            _put(_text().split("\n")[1] + "\n")  # the first line is taken out
-            yield _mapping(8001)
+        class Edited:
+            mappings = [_mapping(8000), _mapping(8001), _mapping(8002)]
 
-        file.write(edited(), 100, 5000)
+            def __iter__(self):
+                _put(_text().split("\n")[1] + "\n")  # the first line is taken out
+                return iter(self.mappings)
+
+        edited = Edited()
+        file.write(edited, 100, 5000)
         assert _text().startswith("TCP:8001:") and _text().count("\n") == 1
+        assert [mapping.is_recorded for mapping in edited.mappings] == [False] * 3
         assert file.is_foreign() and file.is_pending
         assert [lease.external_port for lease in file.read()] == [8001]
         file.write([_mapping(8001)], 100, 9000)
