@@ -104,19 +104,6 @@ def test_senders_of_a_byte_at_a_time(client, hosts):
         trickle(links, (HEAD + "X: " + "y" * 3000).encode(), 5)
 
 
-def test_readers_that_never_read(client, hosts):
-    """Each asks for the longest document as often as fits a connection, and takes nothing."""
-    request = ("GET /upnp/WANIPConn1.xml HTTP/1.1\r\nHost: %s:5000\r\nConnection: keep-alive\r\n\r\n"
-               % LAN_ROUTER).encode()
-    with contextlib.ExitStack() as stack:
-        for host in hosts[:30]:
-            link = stack.enter_context(connect(client, host))
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            with contextlib.suppress(OSError):
-                link.sendall(request * 40)
-        time.sleep(3)
-
-
 def test_half_open_peers(client, hosts):
     """They go without a word: the lines that would tell are dropped on the way."""
     links = [connect(client, host) for host in hosts[:30]]
