@@ -31,7 +31,6 @@ IPV6_LEAVE_GROUP = 21
 IPV6_V6ONLY = 26
 MOST_OUTPUT = 16384  # bytes of a program's output that run_program returns; the C module `host` has the same number
 _XTABLES_GET_INFO = 64
-_IPPROTO_IPV6 = 41
 _IPPROTO_RAW = 255
 SOCK_CLOEXEC = 0o2000000  # the same on every architecture Linux runs on, unlike most of its neighbours
 
@@ -237,7 +236,7 @@ def xtables_info(table):
 
 def xtables6_info(table):
     """Return the same of an ip6tables table."""
-    return _xtables_info(table, socket.AF_INET6, _IPPROTO_IPV6)
+    return _xtables_info(table, AF_INET6, IPPROTO_IPV6)
 
 
 def _xtables_info(table, family, level):

@@ -74,8 +74,8 @@ class Gateway:
             raise
         if replaced is not None:
             mapping.is_recorded = replaced.is_recorded  # by the same line, which may be taken out before it is written anew
-        if replaced is not None and (not mapping.enabled or mapping.internal_port != replaced.internal_port):
-            self._end_flows([replaced])
+            if not mapping.enabled or mapping.internal_port != replaced.internal_port:
+                self._end_flows([replaced])
         if mapping.enabled and self.flows is not None:
             self.flows.begin(mapping)
         if self._leases is not None:

@@ -98,7 +98,7 @@ class Pinholes:
 
     def _begin_flows(self, pinhole):
         if self._gateway.flows is not None:
-            self._gateway.flows.begin_pinhole(pinhole)
+            self._gateway.flows.begin(pinhole)
 
     def _record(self, pinhole, now):
         if self._leases is not None:

@@ -326,16 +326,16 @@ def _six(data):
 def test_a_pinhole_that_is_opened_again_takes_that_out_of_the_way():
     kernel = _Kernel6(CONNECTIONS6)
     flows = Flows(kernel)
-    flows.begin_pinhole(_pinhole())
+    flows.begin(_pinhole())
     assert kernel.sent == []  # nothing was ended
     flows.end_pinholes([_pinhole(remote_host=REMOTE6)])
     kernel.connections, kernel.sent = [(TCP, HOST6, 8000, REMOTE6, 40000), (TCP, HOST6, 8001, REMOTE6, 1)], []
-    flows.begin_pinhole(_pinhole(8001))
+    flows.begin(_pinhole(8001))
     assert kernel.sent == []
-    flows.begin_pinhole(_pinhole())
+    flows.begin(_pinhole())
     assert _deleted(kernel) == [0] and kernel.sent[0][16] == 10
     kernel.sent = []
-    flows.begin_pinhole(_pinhole())
+    flows.begin(_pinhole())
     assert kernel.sent == []
 
 

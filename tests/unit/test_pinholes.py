@@ -39,7 +39,7 @@ class _Flows:
     def begin(self, mapping):
         pass
 
-    def begin_pinhole(self, pinhole):
+    def begin(self, pinhole):
         self.calls.append(("begin", pinhole.internal_port))
 
     def took(self):

@@ -9,8 +9,7 @@ sends another port outside. A TCP host there resets such a connection, and so bo
     flows = Flows(channel)   # net.NetlinkChannel(PROTOCOL)
     flows.end(mappings)      # never raises
     flows.begin(mapping)     # its port is open again: what `end` left in the way goes
-    flows.end_pinholes(pinholes)
-    flows.begin_pinhole(pinhole)
+    flows.end_pinholes(pinholes)   # the same for IPv6; `begin` takes a pinhole as well
     flows.find("UDP", "192.168.1.2", 5060, "11.0.0.1", 5060)   # how the router translates it
 
 Nothing is translated for IPv6, and most kernels could not. There the entry in the deleted one's place has answers come
@@ -77,7 +76,7 @@ class Flows:
             self._ask(_endings(found), lambda datagram: None, mappings[0])
 
     def begin(self, mapping):
-        """The port of `mapping` is open again: connections like those that were ended must be possible."""
+        """The port of `mapping` (PortMapping or Pinhole) is open again: connections like those that were ended must be possible."""
         inner = _inner(mapping)
         if inner in self._ended:
             self._ended.remove(inner)
@@ -98,10 +97,6 @@ class Flows:
                 if len(self._ended) < _MOST_ENDED:
                     self._ended.add(one[1] + one[4] + one[5])
             self._ask(_pinhole_endings(found), lambda datagram: None, pinholes[0])
-
-    def begin_pinhole(self, pinhole):
-        """`pinhole` is open: see `begin`."""
-        self.begin(pinhole)
 
     def find(self, protocol, host, port, remote_host, remote_port):
         """Return (external address, external port, seconds it is kept) of a connection of a LAN host, or None."""
