@@ -8,13 +8,13 @@ import errno
 import socket
 
 from . import log
-from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ignore_sender,
-                     ip_bytes, netlink_socket, shutdown, split_address)
+from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
+                     ignore_sender, ip_bytes, netlink_socket, shutdown, split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
-_BACKLOG = const(16)
+_BACKLOG = const(64)  # connections that wait to be taken: who comes when it is full tries again a second later
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, so this is what bounds the memory
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
@@ -63,8 +63,8 @@ class _Connection:
         self._sock = sock
         self.peer = peer
         self._reader = RequestReader()
-        self._out = b""
-        self._sent = 0
+        self._out = ()  # what is left of the answer, in pieces
+        self._sent = 0  # bytes of the first of them
         self._is_last = False  # no request after the present one
         self._is_closing = False  # the last answer is out: wait for the client's end of the connection
         self._events = EVENT_READ  # what the loop watches for
@@ -112,7 +112,7 @@ class _Connection:
             request = self._reader.next_request()
         except HTTPError as error:
             self._is_last = True
-            self._out = error_reply(error)
+            self._out = (error_reply(error),)
             return True
         if request is None:
             self._await(EVENT_READ)
@@ -127,15 +127,19 @@ class _Connection:
 
     def _send_rest(self):
         """Send what is left of the answer; return False when the client has to take some of it first."""
-        while self._sent < len(self._out):
+        while self._out:
+            piece = self._out[0]
             try:
-                self._sent += self._sock.send(memoryview(self._out)[self._sent:])
+                # What follows goes into the same segments: clients are known that read once only.
+                self._sent += self._sock.send(memoryview(piece)[self._sent:] if self._sent else piece,
+                                              MSG_MORE if len(self._out) > 1 else 0)
             except OSError as error:
                 if not _would_block(error):
                     raise
                 self._await(EVENT_WRITE)
                 return False
-        self._out, self._sent = b"", 0
+            if self._sent == len(piece):
+                self._out, self._sent = self._out[1:], 0
         self._await(EVENT_READ)
         return True
 
@@ -165,7 +169,7 @@ class _Connection:
 
 
 class HttpServer:
-    """Serves `respond(request, peer) -> bytes` to the neighbours of `interface`, on its IPv4 address or all IPv6 ones."""
+    """Serves `respond(request, peer)`, which returns the pieces (bytes) of an answer, to the neighbours of `interface`, on its IPv4 address or all IPv6 ones."""
 
     def __init__(self, loop, interface, port, respond, is_ipv6=False):
         self.loop = loop
