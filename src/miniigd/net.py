@@ -68,6 +68,8 @@ class _Connection:
         self._is_last = False  # no request after the present one
         self._is_closing = False  # the last answer is out: wait for the client's end of the connection
         self._events = EVENT_READ  # what the loop watches for
+        self._has_asked = False  # it was answered before
+        self._later = None  # Timer of its next request
         self.deadline = None
 
     def start(self, loop):
@@ -75,15 +77,38 @@ class _Connection:
         self.deadline = loop.call_later(_REQUEST_MS, self.close)
 
     def _ready(self, events):
+        if self._later is None:
+            self._guarded(self._go_on, events)
+
+    def _guarded(self, step, *arguments):
         try:
-            if events & EVENT_WRITE or self._read():
-                self._serve()
+            step(*arguments)
         except OSError as error:
             if not _would_block(error):
                 self.close()
         except Exception:
             self.close()
             raise
+
+    def _go_on(self, events):
+        if events & EVENT_WRITE:
+            self._serve()
+        elif self._read():
+            if self._has_asked:
+                self._serve_later()
+            else:
+                self._serve()
+
+    def _serve_later(self):
+        """Look for the next request in another turn: of the timers that are due the loop calls one in each.
+
+        So clients that ask for much keep nobody waiting who has a single question.
+        """
+        self._later = self._server.loop.call_later(0, self._serve_next)
+
+    def _serve_next(self):
+        self._later = None
+        self._guarded(self._serve)
 
     def _read(self):
         """Take what came; return True when there may be a request in it."""
@@ -96,7 +121,7 @@ class _Connection:
         return False
 
     def _serve(self):
-        """Answer a request, as far as the client takes the answer; the next one in another turn, after other clients."""
+        """Answer a request, as far as the client takes the answer."""
         if not self._out and not self._take_request():
             return
         if not self._send_rest():
@@ -104,7 +129,7 @@ class _Connection:
         if self._is_last:
             self._finish()
         elif self._reader.has_more:
-            self._await(EVENT_WRITE)
+            self._serve_later()
 
     def _take_request(self):
         """Make the answer to the next request; return False when there is none yet."""
@@ -121,6 +146,7 @@ class _Connection:
                 self._sock.send(CONTINUE)
             return False
         self._restart_deadline(_REQUEST_MS)
+        self._has_asked = True
         self._is_last = not request.is_persistent
         self._out = self._server.respond(request, self.peer)
         return True
@@ -162,6 +188,7 @@ class _Connection:
     def close(self):
         if self._sock is not None:
             self._server.loop.cancel(self.deadline)
+            self._server.loop.cancel(self._later)
             self._server.loop.unregister(self._sock)
             self._sock.close()
             self._sock = None

@@ -151,9 +151,27 @@ def test_clients_that_ask_for_much_take_turns():
     for client in clients:
         client.send(b"GET /a HTTP/1.1\r\n\r\n" * 20)
     for client in clients:
-        assert served.read(client) == (served.reply * 20, True)
+        assert received(served.loop, client, 200, False) == (served.reply * 20, True)
     peers = [peer for _, _, _, peer in served.requests]
     assert len(peers) == 40 and [1 for number in range(2, 38) if peers[number] == peers[number + 1]] == []
+    served.close(*clients)
+
+
+def test_who_has_a_single_question_comes_before_what_others_go_on_to_ask():
+    served = _Served()
+    clients = [served.connect("127.0.0.%d" % number) for number in range(2, 10)]
+    for client in clients:
+        client.send(b"GET /many HTTP/1.1\r\n\r\n" * 20)
+    _turn(served.loop, 3)
+    for _ in range(5):
+        count = len(served.requests)
+        neighbour = served.connect()  # five turns
+        neighbour.send(b"GET /once HTTP/1.1\r\n\r\n")
+        served.loop.turn(0)
+        paths = [path for _, path, _, _ in served.requests[count:]]
+        assert "/once" in paths and len(paths) <= 7  # one each turn, whatever waits
+        assert served.read(neighbour) == (served.reply, True)
+        neighbour.close()
     served.close(*clients)
 
 
