@@ -154,6 +154,16 @@ static mp_obj_t host_accept(mp_obj_t listener, mp_obj_t target) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_accept_obj, host_accept);
 
+// MicroPython's own recv takes new memory each time, and its readinto waits until the buffer is full.
+static mp_obj_t host_receive_into(mp_obj_t fd, mp_obj_t target) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(target, &buffer, MP_BUFFER_WRITE);
+    ssize_t length;
+    MP_HAL_RETRY_SYSCALL(length, recv(mp_obj_get_int(fd), buffer.buf, buffer.len, 0), mp_raise_OSError(err));
+    return MP_OBJ_NEW_SMALL_INT(length);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(host_receive_into_obj, host_receive_into);
+
 static mp_obj_t host_file_mark(mp_obj_t path) {
     struct stat found;
     if (stat(mp_obj_str_get_str(path), &found) < 0) {
@@ -300,6 +310,7 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&host_remove_obj) },
     { MP_ROM_QSTR(MP_QSTR_chmod), MP_ROM_PTR(&host_chmod_obj) },
     { MP_ROM_QSTR(MP_QSTR_accept), MP_ROM_PTR(&host_accept_obj) },
+    { MP_ROM_QSTR(MP_QSTR_receive_into), MP_ROM_PTR(&host_receive_into_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },

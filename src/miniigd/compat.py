@@ -57,6 +57,10 @@ if host:
             return struct.pack("@H", AF_INET6) + struct.pack(">HI", port, 0) + ip6_bytes(ip) + bytes(4)
         return struct.pack("@H", socket.AF_INET) + struct.pack(">H", port) + ip4_bytes(ip) + bytes(8)
 
+    def receive_into(sock, buffer):
+        """Receive into a bytearray; return how many bytes came, 0 at the end of the connection; OSError EAGAIN."""
+        return host.receive_into(sock.fileno(), buffer)
+
     def split_address(raw):
         """Return (ip, port) of what a socket's accept and recvfrom gave; the scope of an IPv6 address is left out."""
         return ip6_text(raw[8:24]) if len(raw) >= 28 else ip4_text(raw[4:8]), raw[2] << 8 | raw[3]
@@ -149,6 +153,10 @@ else:
     def address(ip, port):
         """Return what a socket's bind, connect and sendto take for the address `ip` (either family) and `port`."""
         return (ip, port)
+
+    def receive_into(sock, buffer):
+        """Receive into a bytearray; return how many bytes came, 0 at the end of the connection; OSError EAGAIN."""
+        return sock.recv_into(buffer)
 
     def split_address(raw):
         """Return (ip, port) of what a socket's accept and recvfrom gave; the scope of an IPv6 address is left out."""
@@ -262,8 +270,22 @@ def random_bytes(count):
         return file.read(count)
 
 
+_MOST_KEPT = const(16)
+_kept = {}  # dotted quad -> bytes: the same few hosts ask again and again
+
+
 def ip4_bytes(text):
     """Return the 4 bytes of a dotted quad; ValueError when it is none."""
+    raw = _kept.get(text)
+    if raw is None:
+        raw = _ip4_bytes(text)
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        _kept[text] = raw
+    return raw
+
+
+def _ip4_bytes(text):
     parts = text.encode().split(b".")  # bytes: among their digits are the ASCII ones only
     if len(parts) != 4:
         raise ValueError(text)

@@ -218,8 +218,8 @@ class Gateway:
     @property
     def next_expiry(self):
         """The second before which nothing ends, or None."""
-        times = [table.next_expiry for table in (self.table, self.pinholes.table) if table.next_expiry is not None]
-        return min(times) if times else None
+        one, other = self.table.next_expiry, self.pinholes.table.next_expiry
+        return one if other is None or one is not None and one < other else other
 
     @property
     def has_open(self):

@@ -87,7 +87,7 @@ class RequestReader:
         self.wants_continue = False  # the client waits for "100 Continue" before it sends the body
 
     def receive(self, data):
-        """Take what came from the connection."""
+        """Take what came from the connection: bytes, or a view of them."""
         self._buffer += data
 
     @property

@@ -56,7 +56,7 @@ class LeaseFile:
         self._clock_path = clock_path
         self._mark = None  # of the file as we left it
         self._offset = None  # wall clock less monotonic clock, when the file was written
-        self._is_pending = False
+        self.is_changed = False  # since the file was written
         self._left = _BURST  # writings that may follow at once
         self._written_ms = 0
         self._cost_ms = 0
@@ -101,7 +101,7 @@ class LeaseFile:
     def append(self, mapping, now, now_ms):
         """A mapping came behind all others: write it at once, so that no SIGKILL loses it, if that may be."""
         if self._mark is None or self._mark != file_mark(self._path) or self._has_jumped() or not self._takes(now_ms):
-            self._is_pending = True
+            self.is_changed = True
             return
         try:
             with open(self._path, "a") as file:
@@ -114,12 +114,12 @@ class LeaseFile:
 
     def mark_changed(self):
         """Something else changed: the file is to be written anew."""
-        self._is_pending = True
+        self.is_changed = True
 
     @property
     def is_pending(self):
         """True when the file does not say what the table says."""
-        return self._is_pending or self._offset is not None and self._has_jumped()
+        return self.is_changed or self._offset is not None and self._has_jumped()
 
     def wait_ms(self, now_ms):
         """Return in how many milliseconds the file is to be written, None when it says what the table says."""
@@ -148,14 +148,14 @@ class LeaseFile:
         self._takes(now_ms)
         offset = wall_seconds() - now
         temporary = self._path + ".new"
-        self._is_pending = False
+        self.is_changed = False
         try:
             with open(temporary, "w") as file:
                 for mapping in mappings:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
             if self.is_foreign():
-                self._is_pending = True  # somebody edited it meanwhile: that has to be read before it is replaced
+                self.is_changed = True  # somebody edited it meanwhile: that has to be read before it is replaced
                 return
             rename(temporary, self._path)
             for mapping in mappings:
@@ -180,7 +180,7 @@ class LeaseFile:
         self._offset = wall - seconds
 
     def _fail(self, error):
-        self._is_pending = True
+        self.is_changed = True
         if not self._is_failing:
             self._is_failing = True
             log.error("%s cannot be written (errno %d): leases would not survive a restart; make room there"

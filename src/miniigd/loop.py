@@ -30,7 +30,7 @@ class Loop:
 
     def __init__(self):
         self._selector = selectors.DefaultSelector()
-        self._timers = []  # few: kept unsorted
+        self._timers = []  # the one that is due last comes first
         self._is_running = False
         self._on_signal = {}
         self.at_end_of_turn = None  # called when everything that was ready and due is done
@@ -55,14 +55,20 @@ class Loop:
 
     def call_later(self, delay_ms, callback):
         """Call `callback()` once, `delay_ms` from now; return its Timer."""
-        timer = Timer(self.now_ms + delay_ms, callback)
-        self._timers.append(timer)
+        timer, timers = Timer(self.now_ms + delay_ms, callback), self._timers
+        place = len(timers)
+        while place and timers[place - 1].when_ms <= timer.when_ms:
+            place -= 1
+        timers.insert(place, timer)
         return timer
 
     def cancel(self, timer):
         """Forget a timer; one that has fired, or None, is ignored."""
-        if timer in self._timers:
-            self._timers.remove(timer)
+        timers = self._timers
+        for place in range(len(timers)):
+            if timers[place] is timer:
+                del timers[place]
+                return
 
     def on_signal(self, number, callback):
         """Call `callback()` in a turn of the loop when the process gets the signal `number`."""
@@ -88,17 +94,10 @@ class Loop:
         while self._is_running:
             self.turn(self._wait_ms())
 
-    def _first(self):
-        """Return the Timer that is due before the others, or None."""
-        first = None
-        for timer in self._timers:
-            if first is None or timer.when_ms < first.when_ms:
-                first = timer
-        return first
-
     def _wait_ms(self):
-        first = self._first()
-        return None if first is None else max(0, first.when_ms - (monotonic_ms() - self._start_ms))
+        if not self._timers:
+            return None
+        return max(0, self._timers[-1].when_ms - (monotonic_ms() - self._start_ms))
 
     def turn(self, timeout_ms):
         """Wait up to `timeout_ms` (None: for ever), then call what is ready, and one timer that is due."""
@@ -108,10 +107,8 @@ class Loop:
             if self._selector.get_map().get(key.fd) is key:  # not unregistered by one before it
                 self._guard(key.data, (events,))
         # One alone: where many are due at once, those who ask meanwhile are not kept waiting by all of them.
-        timer = self._first()
-        if timer is not None and timer.when_ms <= self.now_ms:
-            self._timers.remove(timer)
-            self._guard(timer.callback, ())
+        if self._timers and self._timers[-1].when_ms <= self.now_ms:
+            self._guard(self._timers.pop().callback, ())
         if self.at_end_of_turn is not None:
             self._guard(self.at_end_of_turn, ())
 

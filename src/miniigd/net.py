@@ -9,7 +9,7 @@ import socket
 
 from . import log
 from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
-                     ignore_sender, ip_bytes, netlink_socket, shutdown, split_address)
+                     ignore_sender, ip_bytes, netlink_socket, receive_into, shutdown, split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
@@ -21,10 +21,16 @@ _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
 _REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
 _DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
 _READ = const(2048)  # bytes at once
+_SWEEP_MS = const(500)  # between two looks for connections whose time is over
 _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
 _NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
 _MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
+
+
+# Every connection reads into this: what came is taken over at once.
+_buffer = bytearray(_READ)
+_view = memoryview(_buffer)
 
 
 def _socket(ip, kind):
@@ -70,11 +76,11 @@ class _Connection:
         self._events = EVENT_READ  # what the loop watches for
         self._has_asked = False  # it was answered before
         self._later = None  # Timer of its next request
-        self.deadline = None
+        self.ends_ms = 0  # when it is ended at the latest
 
     def start(self, loop):
         loop.register(self._sock, self._events, self._ready)
-        self.deadline = loop.call_later(_REQUEST_MS, self.close)
+        self.ends_ms = loop.now_ms + _REQUEST_MS
 
     def _ready(self, events):
         if self._later is None:
@@ -100,10 +106,7 @@ class _Connection:
                 self._serve()
 
     def _serve_later(self):
-        """Look for the next request in another turn: of the timers that are due the loop calls one in each.
-
-        So clients that ask for much keep nobody waiting who has a single question.
-        """
+        # The loop calls one timer a turn: who asks for much keeps nobody waiting who has a single question.
         self._later = self._server.loop.call_later(0, self._serve_next)
 
     def _serve_next(self):
@@ -112,11 +115,11 @@ class _Connection:
 
     def _read(self):
         """Take what came; return True when there may be a request in it."""
-        data = self._sock.recv(_READ)
-        if not data:
+        length = receive_into(self._sock, _buffer)
+        if not length:
             self.close()
         elif not self._is_closing:  # else it is more than anybody will answer
-            self._reader.receive(data)
+            self._reader.receive(_view[:length])
             return True
         return False
 
@@ -145,7 +148,7 @@ class _Connection:
                 self._reader.wants_continue = False
                 self._sock.send(CONTINUE)
             return False
-        self._restart_deadline(_REQUEST_MS)
+        self.ends_ms = self._server.loop.now_ms + _REQUEST_MS
         self._has_asked = True
         self._is_last = not request.is_persistent
         self._out = self._server.respond(request, self.peer)
@@ -174,21 +177,17 @@ class _Connection:
             self._events = events
             self._server.loop.modify(self._sock, events, self._ready)
 
-    def _restart_deadline(self, milliseconds):
-        self._server.loop.cancel(self.deadline)
-        self.deadline = self._server.loop.call_later(milliseconds, self.close)
-
     def _finish(self):
         # Closing with unread input would send a reset, which can overtake the answer: say that we are done, and let
         # the client close.
         self._is_closing = True
         shutdown(self._sock, 1)
-        self._restart_deadline(_LINGER_MS)
+        self.ends_ms = self._server.loop.now_ms + _LINGER_MS
 
     def close(self):
         if self._sock is not None:
-            self._server.loop.cancel(self.deadline)
-            self._server.loop.cancel(self._later)
+            if self._later is not None:
+                self._server.loop.cancel(self._later)
             self._server.loop.unregister(self._sock)
             self._sock.close()
             self._sock = None
@@ -196,13 +195,17 @@ class _Connection:
 
 
 class HttpServer:
-    """Serves `respond(request, peer)`, which returns the pieces (bytes) of an answer, to the neighbours of `interface`, on its IPv4 address or all IPv6 ones."""
+    """Serves the neighbours of `interface`, on its IPv4 address or all IPv6 ones.
+
+    `respond(request, peer)` returns the pieces (bytes) of an answer.
+    """
 
     def __init__(self, loop, interface, port, respond, is_ipv6=False):
         self.loop = loop
         self.respond = respond
         self._interface = interface
         self._connections = []
+        self._sweep_timer = None  # Timer, while there are connections
         self._most = _MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS
         self._sock = bound(interface, "::" if is_ipv6 else interface.address, port, socket.SOCK_STREAM)
         try:
@@ -233,6 +236,19 @@ class HttpServer:
         connection = _Connection(self, sock, peer)
         self._connections.append(connection)
         connection.start(self.loop)
+        self._watch()
+
+    def _watch(self):
+        if self._connections and self._sweep_timer is None:
+            self._sweep_timer = self.loop.call_later(_SWEEP_MS, self._sweep)
+
+    def _sweep(self):
+        """End the connections whose time is over; one timer for all is less work than one for each."""
+        self._sweep_timer = None
+        for connection in list(self._connections):
+            if connection.ends_ms <= self.loop.now_ms:
+                connection.close()
+        self._watch()
 
     def _has_room(self, peer):
         if len([1 for connection in self._connections if connection.peer == peer]) < _MAX_CONNECTIONS_PER_HOST:
@@ -248,6 +264,7 @@ class HttpServer:
         """End the service and every connection."""
         for connection in list(self._connections):
             connection.close()
+        self.loop.cancel(self._sweep_timer)
         self.loop.unregister(self._sock)
         self._sock.close()
 

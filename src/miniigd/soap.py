@@ -21,6 +21,7 @@ _MAX_DIGITS = const(10)  # of a ui4
 
 QUERY = "QueryStateVariable"  # not an action of any service: the protocol's own
 
+_NAME_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 _HEAD = ('<?xml version="1.0"?>\r\n<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
          's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>')
 _TAIL = "</s:Body></s:Envelope>\r\n"
@@ -47,12 +48,8 @@ def spoken_type(header, service):
 
 def is_name(name):
     """True for what can be the name of an action: ASCII letters, digits and _, not too many."""
-    if not 0 < len(name) <= 64:
-        return False
-    for byte in name:
-        if not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A or byte == 0x5F):
-            return False
-    return True
+    # What is left of the name when all of these are gone from its ends is what begins with another.
+    return 0 < len(name) <= 64 and not name.strip(_NAME_CHARACTERS)
 
 
 def parse_call(body, action_name):

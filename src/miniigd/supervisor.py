@@ -140,7 +140,10 @@ class Supervisor:
         self._retry = None  # Timer
         self._firewall_retry = None  # Timer
         self._trouble = ""  # what the firewall could not do, as last said in the log
+        self._lease_files = [(leases, table) for leases, table in (
+            (self._leases, self._gateway.table), (self._leases6, self._gateway.pinholes.table)) if leases is not None]
         self._settling = []  # Timers
+        self._settled_at = None  # the second at which the lease files were looked at last
         self._poll = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
@@ -179,7 +182,7 @@ class Supervisor:
         if self._leases is not None:
             # Where somebody, LuCI for one, changed the file and starts us anew to read it, that counts.
             self._follow_leases()
-        for leases, table in self._lease_files():
+        for leases, table in self._lease_files:
             if leases.is_pending:
                 leases.write(table, self._loop.now, self._loop.now_ms)
         self._lans.close()
@@ -283,18 +286,19 @@ class Supervisor:
         if self._port_server is not None:
             self._port_server.look()
 
-    def _lease_files(self):
-        """Return the (LeaseFile, table) that there are."""
-        return [(leases, table) for leases, table in (
-            (self._leases, self._gateway.table), (self._leases6, self._gateway.pinholes.table)) if leases is not None]
-
     def _settle(self):
         """Let the lease files follow the tables, soon."""
         loop = self._loop
+        is_changed = False
+        for leases, _ in self._lease_files:
+            is_changed = is_changed or leases.is_changed
+        if not is_changed and not self._settling and self._settled_at == loop.now:
+            return  # only the clock can have jumped: that is looked for once a second
+        self._settled_at = loop.now
         for timer in self._settling:
             loop.cancel(timer)
         self._settling = []
-        for leases, table in self._lease_files():
+        for leases, table in self._lease_files:
             wait_ms = leases.wait_ms(loop.now_ms)
             if wait_ms == 0:
                 if leases is self._leases:
@@ -321,6 +325,8 @@ class Supervisor:
 
     def _arm_resume(self):
         """Have a timer look whether a pause is over, where it is to end by itself."""
+        if self._resume is None and not self._pause.is_on:
+            return
         wait_ms = self._pause.wait_ms(self._loop.now_ms)
         self._loop.cancel(self._resume)
         self._resume = None

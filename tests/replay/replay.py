@@ -194,7 +194,7 @@ class _Wan(Wan):
 
 
 class _Socket:
-    """Stands in for a client's connection: recv returns what was put into `segment`."""
+    """Stands in for a client's connection: what was put into `segment` is received."""
 
     def __init__(self, player, where):
         self._player = player
@@ -202,10 +202,6 @@ class _Socket:
         self.callback = None
         self.segment = b""
         self._held = b""  # more was announced
-
-    def recv(self, size):
-        data, self.segment = self.segment[:size], self.segment[size:]
-        return data
 
     def send(self, data, flags=0):
         self._held += bytes(data)
@@ -241,6 +237,7 @@ class _Player:
         lan.HttpServer, lan.MulticastSocket, events.Delivery = self._serve, self._join, self._deliver
         events._make_sid = self._make_sid
         net.shutdown = _shutdown
+        net.receive_into = _receive_into
         lan.random_bytes, lan.wall_seconds = bytes, lambda: _STARTED
         self._lans = lan.Lans(self.loop, [interface], PORT, device, self._gateway, _NOTIFY_INTERVAL)
         self.loop.at_end_of_turn = self._end_turn
@@ -309,11 +306,21 @@ class _Player:
             sock = self._sockets.get(where)
             if sock is None:
                 sock = self._sockets[where] = _Socket(self, where)
-                net._Connection(self, sock, host).start(self.loop)
+                connection = net._Connection(self, sock, host)
+                connection.start(self.loop)
+                self._watch(connection)
             sock.segment += data
             while sock.segment and sock.callback is not None:
                 sock.callback(net.EVENT_READ)
         self.loop.turn()
+
+    def _watch(self, connection):
+        """End a connection when its time is over, as the server's sweep does."""
+        left = connection.ends_ms - self.loop.now_ms
+        if left > 0:
+            self.loop.call_later(left, lambda: self._watch(connection))
+        else:
+            connection.close()
 
     def close(self, where):
         """The client ends a connection."""
@@ -331,6 +338,13 @@ class _Player:
 def make_sid(number):
     """Return the SID of a subscription in a transcript."""
     return "uuid:00000000-0000-4000-8000-%012d" % number
+
+
+def _receive_into(sock, buffer):
+    """See compat.receive_into."""
+    data, sock.segment = sock.segment[:len(buffer)], sock.segment[len(buffer):]
+    buffer[:len(data)] = data
+    return len(data)
 
 
 def _shutdown(sock, how):

@@ -274,7 +274,7 @@ def test_a_connection_has_a_deadline():
         served.send(client, b"GET /a HTTP")
         clock.ms += 14999
         assert served.read(client, 10) == (b"", False)
-        clock.ms += 1
+        clock.ms += 501  # it is looked for twice a second
         assert served.read(client) == (b"", True)
         served.close(client)
 

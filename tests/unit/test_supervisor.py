@@ -839,23 +839,23 @@ class _LeaseFile6:
     def __init__(self, path, clock_path=None, form=None):
         self.path, self.clock_path, self.form = path, clock_path, form
         self.written = []
-        self.is_pending = False
+        self.is_pending = self.is_changed = False
         _LeaseFile6.made.append(self)
 
     def read(self):
         return list(self.leases)
 
     def append(self, pinhole, now, now_ms):
-        self.is_pending = True
+        self.is_pending = self.is_changed = True
 
     def mark_changed(self):
-        self.is_pending = True
+        self.is_pending = self.is_changed = True
 
     def wait_ms(self, now_ms):
         return 0 if self.is_pending else None
 
     def write(self, pinholes, now, now_ms):
-        self.is_pending = False
+        self.is_pending = self.is_changed = False
         self.written.append([pinhole.internal_port for pinhole in pinholes])
 
 
