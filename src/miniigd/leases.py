@@ -47,6 +47,9 @@ class Lease:
 class LeaseFile:
     """The file at `path`; `now` is the loop's clock, in seconds. Nothing here raises: a full disk stops no service.
 
+    It is root's alone, because it holds what PCP clients keep secret, and it is replaced, not overwritten: what somebody
+    planted in a folder for everybody is neither followed nor read.
+
     What a line says is `form`'s: line(mapping, offset) and parse(line, wall), as below; None: theirs.
     """
 

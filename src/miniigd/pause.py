@@ -16,7 +16,7 @@ import errno
 from . import log
 from .compat import const, create, monotonic_ms, remove, rename, wall_seconds
 
-PATH = "/etc/miniigd.paused"
+PATH = "/etc/miniigd/paused"  # in a folder of its own: a jail has to let it be replaced
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _LOOK_MS = const(60000)  # between two looks at the wall clock, which jumps; only while a pause is to end by itself
 

@@ -14,12 +14,65 @@ from test_subscriptions import Subscriber
 
 NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 1 << 10, 1 << 12, 1 << 13
 LEASES, LEASES6 = "/var/run/miniupnpd.leases", "/var/run/miniupnpd.leases6"
-PAUSED = "/etc/miniigd.paused"
+PAUSED = "/etc/miniigd/paused"
 CONFIG = "/etc/config/upnpd"
 # What is started in the place of iptables-restore: it writes down what it may do.
 WITNESS = """#!/bin/sh
 grep -E 'Cap|NoNew' /proc/self/status >/tmp/witness
 exec /tmp/real/iptables-restore "$@"
+"""
+
+# Stands in for OpenWrt's ujail, with the same options: a root of nothing but the program, what the options name, and
+# devices, in namespaces of its own; signals are passed on.
+UJAIL = """#!/bin/sh
+if [ -z "$INSIDE" ]; then
+    INSIDE=1 unshare -m -p -f -u -i "$0" "$@" &
+    child=$!
+    trap 'kill -TERM $(pidof miniigd)' TERM
+    wait $child
+    status=$?
+    while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
+    exit $status
+fi
+show() {
+    [ -e "$1" ] || return 0
+    if [ -d "$1" ]; then mkdir -p "$root$1"; else mkdir -p "$root${1%/*}"; : >"$root$1"; fi
+    mount -o bind "$1" "$root$1"
+    [ "$2" = rw ] || mount -o remount,bind,ro "$root$1"
+}
+set -e
+root=/tmp/ujail
+mkdir -p $root
+mount -t tmpfs -o mode=755 tmpfs $root
+privileges= readonly=
+while getopts n:cpsor:w: option; do
+    case $option in
+    n) ;;
+    c) privileges=--nnp ;;
+    p) mkdir -p $root/proc; mount -t proc proc $root/proc ;;
+    s) mkdir -p $root/sys; mount -t sysfs sysfs $root/sys ;;
+    o) readonly=1 ;;
+    r) show "$OPTARG" ro ;;
+    w) show "$OPTARG" rw ;;
+    *) exit 1 ;;
+    esac
+done
+shift $((OPTIND - 1))
+show "$1" ro
+mkdir -p $root/dev
+mknod $root/dev/null c 1 3
+mknod $root/dev/zero c 1 5
+mknod $root/dev/full c 1 7
+mknod $root/dev/random c 1 8
+mknod $root/dev/urandom c 1 9
+chmod 666 $root/dev/*
+[ -z "$readonly" ] || mount -o remount,bind,ro $root
+exec env -i container=ujail /bin/setpriv $privileges /bin/chroot $root "$@"
+"""
+# One of a release before 23.05.
+OLD_UJAIL = """#!/bin/sh
+echo "jail: failed to load the .dynamic section from /usr/sbin/miniigd" >&2
+exit 1
 """
 
 
@@ -103,6 +156,10 @@ def test_iptables_has_no_more_than_the_daemon(client):
 
 
 def test_everything_goes_on(client):
+    everything(client)
+
+
+def everything(client):
     """What the daemon does later: each of these opens sockets or files, or asks the kernel for something."""
     router = client.lab.router
     subscriber = Subscriber(client)
@@ -139,6 +196,10 @@ def test_everything_goes_on(client):
 
 
 def test_natpmp_and_pcp_go_on(client):
+    port_control(client)
+
+
+def port_control(client):
     wait_for_port(client)
     assert natpmp(client, 2, external_port=8000)[0] == 0 and client.is_open()
     assert natpmp(client, 2, lifetime=0)[0] == 0 and not client.is_open()
@@ -209,3 +270,83 @@ def test_what_somebody_planted_in_a_common_folder_is_not_followed(configuration,
             assert client.delete(port=port)[0] == 200
     finally:
         router.check("rm -f %s* /tmp/victim /tmp/forged /tmp/nothing" % path)
+
+
+@pytest.fixture
+def ujail(client):
+    """Lets a test give the router an ujail; at the end it has none again."""
+    router = client.lab.router
+
+    def install(text):
+        router.write("/sbin/ujail", text)
+        router.check("chmod 755 /sbin/ujail; /etc/init.d/miniupnpd restart")
+        wait_until_serving(client)
+        return client
+
+    yield install
+    router.check("rm /sbin/ujail; /etc/init.d/miniupnpd restart; rm -rf /tmp/ujail")
+    wait_until_serving(client)
+
+
+def is_jailed(client):
+    """True where the daemon's root is not the router's."""
+    return client.lab.router.run("ls /proc/%s/root/bin/sh" % client.running()[0]).status != 0
+
+
+@pytest.mark.parametrize("lab", ["debian"], indirect=True)
+def test_procd_s_jail_has_what_the_daemon_needs_and_nothing_else(ujail):
+    client = ujail(UJAIL)
+    router, pid = client.lab.router, client.running()[0]
+    assert is_jailed(client)
+    has_dropped(client, NET_ADMIN)
+    shown = router.check("cd /proc/%s/root; find dev ! -type d; ls -d etc/* etc/config/* usr/sbin/* var/*" % pid).split()
+    assert sorted(router.check("ls /proc/%s/root" % pid).split()) == ["dev", "etc", "proc", "sys", "usr", "var"]
+    assert sorted(shown) == sorted(["dev/" + name for name in ("full", "null", "random", "urandom", "zero")] + [
+        "etc/config", "etc/config/upnpd", "etc/miniigd", "usr/sbin/miniigd", "var/run"])
+    writable = [line.split()[1] for line in router.check("cat /proc/%s/mounts" % pid).splitlines()
+                if "rw" in line.split()[3].split(",")]
+    assert sorted(writable) == ["/etc/miniigd", "/proc", "/sys", "/var/run"]
+    everything(client)
+    port_control(client)
+    # The lease file is the router's own, also for who takes a line out of it.
+    assert client.add()[0] == client.add(port=8001)[0] == 200
+    wait_for(client, lambda: "TCP:8001:" in router.check("cat " + LEASES))
+    router.check("sed -i /TCP:8001:/d %s; /etc/init.d/miniupnpd restart" % LEASES)
+    wait_until_serving(client)
+    assert is_jailed(client) and client.is_open() and not client.is_open(8001)
+    # A pause outlasts the jail.
+    assert command(client, "pause")[0] == 0 and mode(client, PAUSED) == "600 0 1 regular file"
+    router.check("/etc/init.d/miniupnpd restart")
+    wait_until_serving(client)
+    assert fault(client.add()) == 501 and command(client, "resume")[0] == 0
+    router.check("/etc/init.d/miniupnpd stop")
+    assert client.running() == []
+    router.check("/etc/init.d/miniupnpd start")
+    wait_until_serving(client)
+
+
+@pytest.mark.parametrize("lab", ["debian"], indirect=True)
+def test_the_folder_of_the_lease_file_is_in_the_jail(configuration, ujail):
+    configuration.lab.router.check("mkdir -p /tmp/kept")
+    set_option(configuration, "upnp_lease_file", "/tmp/kept/leases")
+    client = ujail(UJAIL)
+    assert is_jailed(client) and client.add()[0] == 200
+    wait_for(client, lambda: "TCP:8000:" in client.lab.router.run("cat /tmp/kept/leases").output)
+    assert client.delete()[0] == 200
+    # A path that a jail cannot have: rather none.
+    client.lab.router.check("mkdir -p '/tmp/kept/a folder'")
+    set_option(client, "upnp_lease_file", "/tmp/kept/a folder/leases")
+    wait_until_serving(client)
+    assert not is_jailed(client) and client.add()[0] == client.delete()[0] == 200
+    client.lab.router.check("rm -r /tmp/kept")
+
+
+@pytest.mark.parametrize("lab", ["debian"], indirect=True)
+def test_an_ujail_that_cannot_hold_it_and_none_at_all_keep_nothing_from_running(ujail):
+    assert not is_jailed(ujail(OLD_UJAIL))
+
+
+@pytest.mark.parametrize("lab", ["wrt"], indirect=True)
+def test_with_iptables_there_is_no_jail(ujail):
+    """An ujail that says that it can, and does not: it is not even asked."""
+    assert not is_jailed(ujail("#!/bin/sh\necho miniigd\n"))

@@ -4,7 +4,7 @@ import errno
 import struct
 
 from helpers import HOST6, ROUTER6, Clock, Files, Output, raised
-from miniigd import VERSION, config, leases6, log, netlink, port_server, privileges, rules
+from miniigd import VERSION, capabilities, config, leases6, log, netlink, port_server, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
 from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip_bytes, remove
@@ -243,8 +243,8 @@ class _Started:
     def __enter__(self):
         module = supervisor_module
         self._real = (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
-                      loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer, privileges.drop)
-        privileges.drop = lambda *settings: self.dropped.append(settings + (self.supervisor._channel.is_open,))
+                      loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer, capabilities.drop)
+        capabilities.drop = lambda *settings: self.dropped.append(settings + (self.supervisor._channel.is_open,))
         port_server.PortServer = _Control
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
         module.Channel, module.Pause = _Commands, lambda: Pause(PAUSE_PATH)
@@ -268,7 +268,7 @@ class _Started:
         self.output.__exit__(None, None, None)
         self.clock.__exit__(None, None, None)
         (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
-         loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer, privileges.drop) = self._real
+         loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer, capabilities.drop) = self._real
 
     def run(self, script):
         """Run the daemon; in the place of its loop, `script(self)`."""

@@ -1,4 +1,4 @@
-"""What the daemon keeps of root's powers once it is set up: the capabilities(7) that its work needs, and no way to more.
+"""What the daemon keeps of root's powers once it is set up: the capabilities(7) that it needs, and no way to more.
 
 It stays uid 0, because it is root's files that it writes, and iptables wants to be root's. Of the capabilities it needs
 

@@ -1,7 +1,7 @@
-"""miniigd.privileges: which capabilities are kept, by what the router is and how it is set; the kernel is stood in for."""
+"""miniigd.capabilities: which are kept, by what the router is and how it is set; the kernel is stood in for."""
 
 from helpers import Files, Output
-from miniigd import log, privileges
+from miniigd import capabilities, log
 
 BIND, ADMIN, RAW = 1 << 10, 1 << 12, 1 << 13
 NEW, OLD = b"6.1.55\n", b"5.4.188\n"
@@ -10,18 +10,18 @@ NEW, OLD = b"6.1.55\n", b"5.4.188\n"
 def dropped(runs_programs=False, port=5000, release=NEW, refused=0):
     """Return (the mask that the kernel was asked to keep, what the log says)."""
     asked = []
-    real = privileges.keep_capabilities
+    real = capabilities.keep_capabilities
 
     def keep(mask):
         asked.append(mask)
         return refused
 
-    privileges.keep_capabilities = keep
+    capabilities.keep_capabilities = keep
     try:
-        with Output(log) as output, Files(privileges, release):
-            privileges.drop(runs_programs, port)
+        with Output(log) as output, Files(capabilities, release):
+            capabilities.drop(runs_programs, port)
     finally:
-        privileges.keep_capabilities = real
+        capabilities.keep_capabilities = real
     assert len(asked) == 1
     return asked[0], output.text()
 
@@ -48,8 +48,8 @@ def test_old_kernels_let_nobody_else_bind_to_a_device():
 
 
 def test_what_the_kernel_does_not_know_is_said_once_and_stops_nothing():
-    for refused, words in ((0, ()), (2, ("bounding set",)), (4, ("no_new_privs",)), (6, ("bounding set", "no_new_privs")),
-                           (7, ("our own", "bounding set", "no_new_privs"))):
+    for refused, words in ((0, ()), (2, ("bounding set",)), (4, ("no_new_privs",)),
+                           (6, ("bounding set", "no_new_privs")), (7, ("our own", "bounding set", "no_new_privs"))):
         text = dropped(refused=refused)[1]
         assert text.count("\n") == len(words)
         for word in words:
