@@ -36,9 +36,36 @@ def source():
     return kit.cached("micropython", [archive, "3"], build)
 
 
+# The SCPD documents are made once and for all: on the router that would take longer than all the rest of an answer.
+_SCPD = """
+from miniigd import description, scpd
+device = description.Device("00000000-0000-0000-0000-000000000000", is_ppp=True)
+found = {}
+for version in device.versions:
+    for services in device.device_services(version):
+        for service in services:
+            found[service.type] = scpd.document(service)
+print("_DOCUMENTS = %r" % found)
+print()
+print()
+print("def document(service):")
+print("    return _DOCUMENTS[service.type]")
+"""
+
+
+def _stage(folder):
+    """Copy the daemon's source to a build folder, with what is made ahead in it."""
+    shutil.rmtree(folder / "src", ignore_errors=True)
+    shutil.copytree(_SOURCES, folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    made = kit.run([sys.executable, "-B", "-c", _SCPD], env={"PYTHONPATH": str(_SOURCES)})
+    (folder / "src" / "miniigd" / "scpd.py").write_text(made)
+
+
 def _make(top, folder, words):
+    _stage(folder)
     command = ["make", "-C", _PORT, "-j" + kit.JOBS, "TOP=" + str(top), "BUILD=" + str(folder),
-               "PYTHON=" + sys.executable, "MICROPY_MPYCROSS=" + str(top / "mpy-cross/build/mpy-cross"), *words]
+               "PYTHON=" + sys.executable, "MICROPY_MPYCROSS=" + str(top / "mpy-cross/build/mpy-cross"),
+               "MICROPY_MANIFEST_BUILD_DIR=" + str(folder), *words]
     # The program names its build's date and revision: the same ones always.
     kit.run(command, env={"SOURCE_DATE_EPOCH": "0", "MICROPY_GIT_TAG": top.name, "MICROPY_GIT_HASH": "-"}, lines=200)
 
@@ -93,5 +120,5 @@ def _with_tests(folder):
     names = sorted(path.stem for path in (kit.TOP / "tests" / "unit").glob("test_*.py"))
     (folder / "frozen").mkdir(exist_ok=True)
     (folder / "frozen" / "unit_tests.py").write_text("NAMES = %r\n" % (names,))
-    return ["FROZEN_MANIFEST=" + str(kit.TOP / "tests/mpy/manifest.py"), "MICROPY_MANIFEST_BUILD_DIR=" + str(folder),
+    return ["FROZEN_MANIFEST=" + str(kit.TOP / "tests/mpy/manifest.py"),
             'CFLAGS_EXTRA=-DMICROPY_ENABLE_SOURCE_LINE=1 -DLEAN_PROGRAM=\'"run_unit_tests"\'']

@@ -32,6 +32,7 @@ IPV6_V6ONLY = 26
 MOST_OUTPUT = 16384  # bytes of a program's output that run_program returns; the C module `host` has the same number
 _XTABLES_GET_INFO = 64
 _IPPROTO_RAW = 255
+MSG_MORE = 0x8000
 SOCK_CLOEXEC = 0o2000000  # the same on every architecture Linux runs on, unlike most of its neighbours
 
 if host:

@@ -3,11 +3,11 @@
 Turns a request into the bytes of an answer. No sockets; the caller's address and `now` come with the request.
 """
 
-from . import description, log, soap
+from . import log, scpd, soap
 from .compat import ip_bytes
 from .description import CONTROL, DESCRIPTION, EVENT, SCPD
 from .errors import UPnPError, code_of_version
-from .http import HTTPError, error_reply, reply, split_authority
+from .http import HTTPError, error_reply, reply, reply_pieces, split_authority
 from .services import Context
 
 _METHODS = {
@@ -41,7 +41,7 @@ class Control:
         self._interface = interface
 
     def respond(self, request, caller, now):
-        """Return the whole answer (bytes) to `request` from the host `caller`."""
+        """Return the pieces (bytes) of the answer to `request` from the host `caller`."""
         try:
             own = self._own_host(request)
             found = self._device.find(request.path)
@@ -54,12 +54,12 @@ class Control:
                 self._refuse_method(request.method, kind)
             if kind == CONTROL:
                 context = Context(self._gateway, caller, now, version, not _is_version_1_agent(request))
-                return self._call(request, context, service)
+                return (self._call(request, context, service),)
             if kind == EVENT:
-                return self._events.respond(request, caller, version, service)
-            return reply(200, self._document(request, version, service, own), request=request)
+                return (self._events.respond(request, caller, version, service),)
+            return reply_pieces(200, self._document(request, version, service, own), request=request)
         except HTTPError as error:
-            return error_reply(error, request)
+            return (error_reply(error, request),)
 
     def _own_host(self, request):
         """Return our address as the client has it in its Host header, else the first; HTTPError 403 for another's.
@@ -89,7 +89,7 @@ class Control:
             version = 1
         if service is None:
             return self._device.document(version, ("http://[%s]/" if ":" in own else "http://%s/") % own)
-        return description.scpd(self._device.find_service(version, service.short_id))
+        return scpd.document(self._device.find_service(version, service.short_id))
 
     def _call(self, request, context, service):
         header = request.header(b"soapaction") or b""

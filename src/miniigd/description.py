@@ -1,4 +1,4 @@
-"""The device's own papers: descriptions, SCPD documents, and what it answers to in a search.
+"""The device's own papers: its descriptions, and what it answers to in a search.
 
 Owns the device trees of InternetGatewayDevice:1 and :2 (section 2 of those documents). Both are offered at once, as two
 root devices with their own UDNs and URLs, because some clients take only the one and some only the other; a client
@@ -34,6 +34,7 @@ class Device:
         self.uuid = uuid
         self.versions = versions
         self._trees = {version: _tree(version, is_ppp) for version in versions}
+        self._documents = {}  # version -> (presentation_url, bytes)
         # Another number whenever the documents are others (UDA 1.1 2.1): all that they are made from is in it.
         self.config_id = 0
         ids = [service.short_id for tree in self._trees.values() for services in tree for service in services]
@@ -104,7 +105,16 @@ class Device:
         return None if service is None else (kind, version, service)
 
     def document(self, version, presentation_url):
-        """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is used unless the device has its own."""
+        """Return the description (bytes) (UDA 1.0 2.1); `presentation_url` is used unless the device has its own.
+
+        The last one of each version is kept: it takes longer to make than all the rest of an answer.
+        """
+        kept = self._documents.get(version)
+        if kept is None or kept[0] != presentation_url:
+            kept = self._documents[version] = (presentation_url, self._make_document(version, presentation_url))
+        return kept[1]
+
+    def _make_document(self, version, presentation_url):
         prefix = _PREFIX[version]
         name, number, serial = self._labels
         if self._presentation_url is not None:
@@ -150,34 +160,3 @@ def _tree(version, is_ppp):
 def description_path(version):
     """Return the path of a version's description."""
     return _PREFIX[version] + _DESCRIPTION_PATH
-
-
-def scpd(service):
-    """Return the service's SCPD document (bytes), all of it from the service's table (UDA 1.0 2.3)."""
-    parts = ['<?xml version="1.0"?>\r\n<scpd xmlns="urn:schemas-upnp-org:service-1-0">'
-             "<specVersion><major>1</major><minor>0</minor></specVersion><actionList>"]
-    for action in service.actions:
-        parts.append("<action><name>%s</name>" % action.name)
-        if action.arguments_in or action.arguments_out:
-            parts.append("<argumentList>")
-            for direction, arguments in (("in", action.arguments_in), ("out", action.arguments_out)):
-                for name, variable in arguments:
-                    parts.append("<argument><name>%s</name><direction>%s</direction><relatedStateVariable>%s"
-                                 "</relatedStateVariable></argument>" % (name, direction, variable))
-            parts.append("</argumentList>")
-        parts.append("</action>")
-    parts.append("</actionList><serviceStateTable>")
-    for variable in service.variables:
-        parts.append('<stateVariable sendEvents="%s"><name>%s</name><dataType>%s</dataType>'
-                     % ("yes" if variable.is_evented else "no", variable.name, variable.data_type))
-        if variable.allowed:
-            parts.append("<allowedValueList>")
-            for value in variable.allowed:
-                parts.append("<allowedValue>%s</allowedValue>" % value)
-            parts.append("</allowedValueList>")
-        if variable.bounds:
-            parts.append("<allowedValueRange><minimum>%d</minimum><maximum>%d</maximum></allowedValueRange>"
-                         % variable.bounds)
-        parts.append("</stateVariable>")
-    parts.append("</serviceStateTable></scpd>\r\n")
-    return "".join(parts).encode()

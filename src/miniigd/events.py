@@ -41,7 +41,6 @@ class Events:
         answer, subscription = self._subscriptions.subscribe(request, caller, self._loop.now, version, service)
         if subscription is not None:
             log.debug("%s subscribed to %s" % (caller, service.id))
-            subscription.is_busy = True  # until its first message
             self._later(_FIRST_MS, subscription)
         return answer
 
@@ -61,10 +60,13 @@ class Events:
         self._subscriptions.expire(self._loop.now)
         for subscription in self._subscriptions:
             if not subscription.is_busy:
-                self._send(subscription)
+                self._later(0, subscription)  # each in a turn of its own: who asks meanwhile does not wait for all
         self._state = state  # last: when memory runs out on the way, everybody is told again
 
     def _later(self, delay_ms, subscription):
+        """Send it a message then, and none before."""
+        subscription.is_busy = True
+
         def due():
             subscription.is_busy = False
             self._send(subscription)
@@ -78,16 +80,16 @@ class Events:
         context = Context(self._gateway, subscription.host, self._loop.now, subscription.version)
         try:
             data = subscription.message(context)
-        except MemoryError:
-            subscription.forget()
-            raise
-        if data is not None:
-            subscription.is_busy = True
-            try:
+            if data is not None:
                 Delivery(self._loop, self._interface, subscription.host, subscription.port, data,
                          lambda is_done: self._sent(subscription, is_done))
-            except OSError:  # no socket is to be had for the moment
-                self._sent(subscription, False)
+                subscription.is_busy = True
+        except OSError:  # no socket is to be had for the moment
+            self._sent(subscription, False)
+        except MemoryError:
+            subscription.forget()
+            self._state = None  # everybody is told again
+            raise
 
     def _sent(self, subscription, is_done):
         subscription.is_busy = False
@@ -98,7 +100,6 @@ class Events:
         subscription.failures += 1
         subscription.forget()
         if subscription.failures < _MAX_FAILURES:
-            subscription.is_busy = True
             self._later(_RETRY_MS * subscription.failures, subscription)
         elif subscription in self._subscriptions:
             log.info("%s takes no events any more: subscription dropped" % subscription.host)

@@ -248,15 +248,21 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def reply(status, body=b"", content_type='text/xml; charset="utf-8"', extra="", request=None):
-    """Return a whole answer (bytes); `extra` is further header lines, each with its CRLF.
+    """Return a whole answer (bytes): `reply_pieces` in one."""
+    return b"".join(reply_pieces(status, body, content_type, extra, request))
 
-    To a HEAD `request` the body is left out; the connection goes on if the `request` is persistent.
+
+def reply_pieces(status, body, content_type='text/xml; charset="utf-8"', extra="", request=None):
+    """Return the pieces of a whole answer, in which `body` (bytes) is not copied.
+
+    `extra` is further header lines, each with its CRLF. To a HEAD `request` the body is left out; the connection goes
+    on if the `request` is persistent.
     """
     is_persistent = request is not None and request.is_persistent
     head = ("HTTP/1.1 %d %s\r\nContent-Type: %s\r\nConnection: %s\r\nContent-Length: %d\r\nServer: %s\r\nEXT:\r\n"
             "%s\r\n" % (status, _REASONS[status], content_type, "keep-alive" if is_persistent else "close", len(body),
                        SERVER, extra)).encode()
-    return head if request is not None and request.method == "HEAD" else head + body
+    return (head,) if not body or request is not None and request.method == "HEAD" else (head, body)
 
 
 def error_reply(error, request=None):

@@ -88,23 +88,30 @@ class Loop:
         while self._is_running:
             self.turn(self._wait_ms())
 
+    def _first(self):
+        """Return the Timer that is due before the others, or None."""
+        first = None
+        for timer in self._timers:
+            if first is None or timer.when_ms < first.when_ms:
+                first = timer
+        return first
+
     def _wait_ms(self):
-        if not self._timers:
-            return None
-        return max(0, min([timer.when_ms for timer in self._timers]) - (monotonic_ms() - self._start_ms))
+        first = self._first()
+        return None if first is None else max(0, first.when_ms - (monotonic_ms() - self._start_ms))
 
     def turn(self, timeout_ms):
-        """Wait up to `timeout_ms` (None: for ever), then call what is ready and due."""
+        """Wait up to `timeout_ms` (None: for ever), then call what is ready, and one timer that is due."""
         ready = select_ms(self._selector, timeout_ms)
         self._tick()
         for key, events in ready:
             if self._selector.get_map().get(key.fd) is key:  # not unregistered by one before it
                 self._guard(key.data, (events,))
-        due = [timer for timer in self._timers if timer.when_ms <= self.now_ms]
-        for timer in due:
-            if timer in self._timers:  # not cancelled by one before it
-                self._timers.remove(timer)
-                self._guard(timer.callback, ())
+        # One alone: where many are due at once, those who ask meanwhile are not kept waiting by all of them.
+        timer = self._first()
+        if timer is not None and timer.when_ms <= self.now_ms:
+            self._timers.remove(timer)
+            self._guard(timer.callback, ())
         if self.at_end_of_turn is not None:
             self._guard(self.at_end_of_turn, ())
 

@@ -8,13 +8,13 @@ import errno
 import socket
 
 from . import log
-from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const, ignore_sender,
-                     ip_bytes, netlink_socket, shutdown, split_address)
+from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
+                     ignore_sender, ip_bytes, netlink_socket, shutdown, split_address)
 from .errors import FirewallError
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
-_BACKLOG = const(16)
+_BACKLOG = const(64)  # connections that wait to be taken: who comes when it is full tries again a second later
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, so this is what bounds the memory
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
@@ -63,11 +63,13 @@ class _Connection:
         self._sock = sock
         self.peer = peer
         self._reader = RequestReader()
-        self._out = b""
-        self._sent = 0
+        self._out = ()  # what is left of the answer, in pieces
+        self._sent = 0  # bytes of the first of them
         self._is_last = False  # no request after the present one
         self._is_closing = False  # the last answer is out: wait for the client's end of the connection
         self._events = EVENT_READ  # what the loop watches for
+        self._has_asked = False  # it was answered before
+        self._later = None  # Timer of its next request
         self.deadline = None
 
     def start(self, loop):
@@ -75,15 +77,38 @@ class _Connection:
         self.deadline = loop.call_later(_REQUEST_MS, self.close)
 
     def _ready(self, events):
+        if self._later is None:
+            self._guarded(self._go_on, events)
+
+    def _guarded(self, step, *arguments):
         try:
-            if events & EVENT_WRITE or self._read():
-                self._serve()
+            step(*arguments)
         except OSError as error:
             if not _would_block(error):
                 self.close()
         except Exception:
             self.close()
             raise
+
+    def _go_on(self, events):
+        if events & EVENT_WRITE:
+            self._serve()
+        elif self._read():
+            if self._has_asked:
+                self._serve_later()
+            else:
+                self._serve()
+
+    def _serve_later(self):
+        """Look for the next request in another turn: of the timers that are due the loop calls one in each.
+
+        So clients that ask for much keep nobody waiting who has a single question.
+        """
+        self._later = self._server.loop.call_later(0, self._serve_next)
+
+    def _serve_next(self):
+        self._later = None
+        self._guarded(self._serve)
 
     def _read(self):
         """Take what came; return True when there may be a request in it."""
@@ -96,7 +121,7 @@ class _Connection:
         return False
 
     def _serve(self):
-        """Answer a request, as far as the client takes the answer; the next one in another turn, after other clients."""
+        """Answer a request, as far as the client takes the answer."""
         if not self._out and not self._take_request():
             return
         if not self._send_rest():
@@ -104,7 +129,7 @@ class _Connection:
         if self._is_last:
             self._finish()
         elif self._reader.has_more:
-            self._await(EVENT_WRITE)
+            self._serve_later()
 
     def _take_request(self):
         """Make the answer to the next request; return False when there is none yet."""
@@ -112,7 +137,7 @@ class _Connection:
             request = self._reader.next_request()
         except HTTPError as error:
             self._is_last = True
-            self._out = error_reply(error)
+            self._out = (error_reply(error),)
             return True
         if request is None:
             self._await(EVENT_READ)
@@ -121,21 +146,26 @@ class _Connection:
                 self._sock.send(CONTINUE)
             return False
         self._restart_deadline(_REQUEST_MS)
+        self._has_asked = True
         self._is_last = not request.is_persistent
         self._out = self._server.respond(request, self.peer)
         return True
 
     def _send_rest(self):
         """Send what is left of the answer; return False when the client has to take some of it first."""
-        while self._sent < len(self._out):
+        while self._out:
+            piece = self._out[0]
             try:
-                self._sent += self._sock.send(memoryview(self._out)[self._sent:])
+                # What follows goes into the same segments: clients are known that read once only.
+                self._sent += self._sock.send(memoryview(piece)[self._sent:] if self._sent else piece,
+                                              MSG_MORE if len(self._out) > 1 else 0)
             except OSError as error:
                 if not _would_block(error):
                     raise
                 self._await(EVENT_WRITE)
                 return False
-        self._out, self._sent = b"", 0
+            if self._sent == len(piece):
+                self._out, self._sent = self._out[1:], 0
         self._await(EVENT_READ)
         return True
 
@@ -158,6 +188,7 @@ class _Connection:
     def close(self):
         if self._sock is not None:
             self._server.loop.cancel(self.deadline)
+            self._server.loop.cancel(self._later)
             self._server.loop.unregister(self._sock)
             self._sock.close()
             self._sock = None
@@ -165,7 +196,7 @@ class _Connection:
 
 
 class HttpServer:
-    """Serves `respond(request, peer) -> bytes` to the neighbours of `interface`, on its IPv4 address or all IPv6 ones."""
+    """Serves `respond(request, peer)`, which returns the pieces (bytes) of an answer, to the neighbours of `interface`, on its IPv4 address or all IPv6 ones."""
 
     def __init__(self, loop, interface, port, respond, is_ipv6=False):
         self.loop = loop

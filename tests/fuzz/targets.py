@@ -73,7 +73,7 @@ def control(data):
     try:
         request = reader.next_request()
         while request is not None:
-            answer = bytes(device.respond(request, HOST, 100))
+            answer = b"".join(device.respond(request, HOST, 100))
             assert answer.startswith(b"HTTP/1.1 ") and b"\r\n\r\n" in answer
             request = reader.next_request()
     except HTTPError:

@@ -29,6 +29,7 @@ import gc
 import sys
 
 from miniigd import events, lan, log, net
+from miniigd.compat import MSG_MORE
 from miniigd.description import Device
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
@@ -167,11 +168,12 @@ class _Loop:
             self._timers.remove(timer)
 
     def turn(self):
-        """Call what is due, then end the turn."""
-        for timer in [one for one in self._timers if one.when_ms <= self.now_ms]:
-            if timer in self._timers:
-                self._timers.remove(timer)
-                timer.callback()
+        """Call what is due, also what becomes due by that, then end the turn."""
+        due = [one for one in self._timers if one.when_ms <= self.now_ms]
+        while due:
+            self._timers.remove(due[0])
+            due[0].callback()
+            due = [one for one in self._timers if one.when_ms <= self.now_ms]
         self.at_end_of_turn()
 
     def advance(self, milliseconds):
@@ -199,13 +201,17 @@ class _Socket:
         self._where = where
         self.callback = None
         self.segment = b""
+        self._held = b""  # more was announced
 
     def recv(self, size):
         data, self.segment = self.segment[:size], self.segment[size:]
         return data
 
-    def send(self, data):
-        self._player.writer.data(self._where, "<", bytes(data))
+    def send(self, data, flags=0):
+        self._held += bytes(data)
+        if flags != MSG_MORE:
+            self._player.writer.data(self._where, "<", self._held)
+            self._held = b""
         return len(data)
 
     def close(self):

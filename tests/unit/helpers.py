@@ -182,6 +182,16 @@ class Clock:
         loop_module.monotonic_ms = self._real
 
 
+def take_turns(loop):
+    """Turn a loop until nothing is due any more: each turn calls one timer."""
+    loop.turn(0)
+    for _ in range(1000):
+        if loop._wait_ms() != 0:
+            return
+        loop.turn(0)
+    raise AssertionError("there is always something due")
+
+
 class Files:
     """Stands in for `open` in a module: every file holds `data` (bytes), or cannot be opened when that is None."""
 

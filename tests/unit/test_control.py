@@ -60,10 +60,14 @@ def _control(versions=(1, 2), is_ppp=False, address="81.2.69.160"):
     return Control(gateway, device, _Events(), _interface()), gateway
 
 
+def _answer(control, request, caller, now):
+    return b"".join(control.respond(request, caller, now))
+
+
 def _respond(control, method, path, headers=(), body=b"", caller=HOST, now=100):
     """Return (status, header lines, body) of an answer; fails when its head is not in order."""
     with Output(log):
-        data = control.respond(make_request(method, path, headers, body), caller, now)
+        data = _answer(control, make_request(method, path, headers, body), caller, now)
     head, mark, body = data.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert mark and lines[0].startswith(b"HTTP/1.1 ")
@@ -139,7 +143,7 @@ def test_windows_is_told_of_leases_without_end():
                          (b"Linux UPnP/1.1 MiniUPnPc", b"3600")):
         for name, arguments in ((b"GetSpecificPortMappingEntry", _identity(b"8000")),
                                 (b"GetGenericPortMappingEntry", _index(b"0"))):
-            answer = control.respond(make_request(
+            answer = _answer(control, make_request(
                 "POST", URL, ((b"SOAPAction", b"urn:x#" + name), (b"User-Agent", agent)),
                 b"<s:Envelope><s:Body><u:%s>%s</u:%s></s:Body></s:Envelope>" % (name, arguments, name)), HOST, 100)
             assert b"<NewLeaseDuration>%s</NewLeaseDuration>" % lease in answer, (agent, name)
@@ -149,7 +153,7 @@ def test_a_version_1_call_of_the_version_2_service_is_answered_as_such():
     """rust-igd always names version 1, also for the actions of version 2."""
     control, _ = _control()
     for version in (b"1", b"2"):
-        answer = control.respond(make_request(
+        answer = _answer(control, make_request(
             "POST", URL_2, ((b"SOAPAction", b'"%s%s#AddAnyPortMapping"' % (IP.encode(), version)),),
             b"<s:Envelope><s:Body><u:AddAnyPortMapping>%s</u:AddAnyPortMapping></s:Body></s:Envelope>"
             % _mapping(b"8000")), HOST, 100)
@@ -195,7 +199,7 @@ def test_subscriptions_are_taken_by_the_events_of_that_version_and_service():
                                    ("/upnp/event/WANCommonIFC1", 1, COMMON),
                                    ("/igd2/upnp/event/WANCommonIFC1", 2, COMMON)):
         for method in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            answer = control.respond(make_request(method, path, ((b"Host", b"192.168.1.1:5000"),)), OTHER, 100)
+            answer = _answer(control, make_request(method, path, ((b"Host", b"192.168.1.1:5000"),)), OTHER, 100)
             assert answer == control._events.answer
             assert control._events.requests.pop() == (method, path, OTHER, version, service)
     assert control._events.requests == []
@@ -225,7 +229,7 @@ def test_only_subscriptions_of_what_there_is_reach_the_events():
 def test_a_call_to_the_event_path_is_answered():
     """KTorrent takes that path for the control path."""
     control, _ = _control()
-    answer = control.respond(make_request(
+    answer = _answer(control, make_request(
         "POST", EVENT, ((b"SOAPAction", b"urn:x#GetExternalIPAddress"),),
         b"<s:Envelope><s:Body><u:GetExternalIPAddress/></s:Body></s:Envelope>"), HOST, 100)
     assert b"<NewExternalIPAddress>81.2.69.160<" in answer
@@ -292,7 +296,7 @@ def test_over_ipv6_everything_can_be_read_and_no_port_is_opened():
     assert len(gateway.table) == 1
     with Output(log) as output:
         for arguments in add, nobody:
-            control.respond(make_request("POST", URL, ((b"SOAPAction", b'"urn:x#AddPortMapping"'),),
+            _answer(control, make_request("POST", URL, ((b"SOAPAction", b'"urn:x#AddPortMapping"'),),
                                          b"<s:Envelope><s:Body><u:AddPortMapping>%s</u:AddPortMapping></s:Body>"
                                          b"</s:Envelope>" % arguments), "fe80::3", 100)
     assert "fe80::3: it asks over IPv6 for 192.168.1.2" in output.text()
@@ -347,7 +351,7 @@ def test_a_mapping_from_the_first_to_the_last_byte():
     reader = RequestReader()
     reader.receive(POST)
     with Output(log):
-        answer = control.respond(reader.next_request(), HOST, 100)
+        answer = _answer(control, reader.next_request(), HOST, 100)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b'<u:AddPortMappingResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:1">'
                            b"</u:AddPortMappingResponse></s:Body></s:Envelope>\r\n")
@@ -810,7 +814,7 @@ def test_a_description_cannot_break_the_list_of_another_client():
                         b"&#60;", b"\0"):
         control, _ = _control()
         with Output(log):
-            data = control.respond(make_request("POST", URL, ((b"SOAPAction", b"urn:x#AddPortMapping"),),
+            data = _answer(control, make_request("POST", URL, ((b"SOAPAction", b"urn:x#AddPortMapping"),),
                                             ADD.replace(b"Tom & Jerry", description)), HOST, 100)
         assert data.startswith(b"HTTP/1.1 200 ")
         body = _call(control, b"GetGenericPortMappingEntry", b"<NewPortMappingIndex>0</NewPortMappingIndex>")[2]
@@ -832,7 +836,7 @@ def test_damaged_requests_always_get_an_answer():
             except HTTPError:
                 continue
             if request is not None:
-                answer = control.respond(request, HOST, 100)
+                answer = _answer(control, request, HOST, 100)
                 assert answer.startswith(b"HTTP/1.1 ") and b"\r\n\r\n" in answer
 
 
@@ -840,6 +844,6 @@ def test_what_is_refused_is_in_the_detailed_log():
     control, _ = _control()
     log.set_level(log.DEBUG)
     with Output(log) as output:
-        control.respond(make_request("POST", URL, ((b"SOAPAction", b"urn:x#Nothing"),)), HOST, 100)
+        _answer(control, make_request("POST", URL, ((b"SOAPAction", b"urn:x#Nothing"),)), HOST, 100)
     log.set_level(log.INFO)
     assert "Nothing for 192.168.1.2: 401" in output.text()

@@ -1,7 +1,7 @@
 """miniigd.description: well-formed documents that hold what clients look for, and the targets of searches."""
 
 from helpers import elements, texts
-from miniigd import config, description
+from miniigd import config, description, scpd
 from miniigd.description import CONTROL, DESCRIPTION, EVENT, SCPD, Device
 from miniigd.services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ipv6_firewall, wan_ppp
 
@@ -19,8 +19,6 @@ TREES = (
                      wan_ipv6_firewall.SERVICE)),
     (VERSION_1_DEVICE, 1, (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE)),
 )
-SERVICES = (layer3.SERVICE, wan_common.SERVICE, wan_ip.SERVICE, wan_ip2.SERVICE, wan_ppp.SERVICE, wan_ethernet.SERVICE,
-            wan_ipv6_firewall.SERVICE)
 VERSION_2_ACTIONS = ("AddAnyPortMapping", "DeletePortMappingRange", "GetListOfPortMappings")
 
 
@@ -85,17 +83,21 @@ def test_nothing_of_version_2_is_in_version_1():
     # Windows and the Xbox stop reading at the first that they see.
     for device, version, services in TREES:
         if version == 1:
-            documents = [device.document(1, "http://192.168.1.1/")] + [description.scpd(one) for one in services]
+            documents = [device.document(1, "http://192.168.1.1/")] + [scpd.document(one) for one in services]
             for data in documents:
                 assert b":2" not in data and b"igd2" not in data
                 for name in VERSION_2_ACTIONS:
                     assert name.encode() not in data
 
 
-def test_version_2_has_the_actions_of_version_2():
-    data = description.scpd(DEVICE.find("/igd2/WANIPConn1.xml")[2])
-    for name in VERSION_2_ACTIONS + ("AddPortMapping", "DeletePortMapping"):
-        assert b"<action><name>%s</name>" % name.encode() in data
+def test_a_description_is_made_once_for_each_address():
+    device = Device(UUID)
+    for version in (1, 2):
+        one, other = device.document(version, "http://192.168.1.1/"), device.document(version, "http://192.168.2.1/")
+        assert b"http://192.168.1.1/" in one and b"http://192.168.2.1/" in other
+        assert device.document(version, "http://192.168.2.1/") is other
+        assert device.document(version, "http://192.168.1.1/") == one
+    assert device.document(1, "http://192.168.1.1/") != device.document(2, "http://192.168.1.1/")
 
 
 def test_there_is_no_white_space_between_the_tags():
@@ -275,40 +277,3 @@ def test_the_default_connection_service():
             assert service == "urn:upnp-org:serviceId:WANIPConn1"
             found = elements(device.document(version, ""))
             assert udn in texts(found, "UDN") and service in texts(found, "serviceId")
-
-
-def test_every_scpd_is_its_service_s_table():
-    for service in SERVICES:
-        data = description.scpd(service)
-        assert data.startswith(b'<?xml version="1.0"?>\r\n<scpd xmlns="urn:schemas-upnp-org:service-1-0">')
-        found = elements(data)
-        assert found[0] == ("scpd", "")
-        names, expected = texts(found, "name"), []
-        for action in service.actions:
-            expected.append(action.name)
-            expected.extend([name for name, _ in action.arguments_in + action.arguments_out])
-        expected.extend([variable.name for variable in service.variables])
-        assert names == expected
-        directions, related = [], []
-        for action in service.actions:
-            directions += ["in"] * len(action.arguments_in) + ["out"] * len(action.arguments_out)
-            related += [variable for _, variable in action.arguments_in + action.arguments_out]
-        assert texts(found, "direction") == directions
-        assert texts(found, "relatedStateVariable") == related
-        assert texts(found, "dataType") == [variable.data_type for variable in service.variables]
-        assert len(data) < 16384
-
-
-def test_an_action_without_arguments_has_no_list_of_them():
-    data = description.scpd(wan_ip.SERVICE)
-    assert b"<action><name>RequestConnection</name></action><action><name>ForceTermination</name></action>" in data
-    assert b"<argumentList></argumentList>" not in data
-
-
-def test_evented_variables_are_marked():
-    data = description.scpd(wan_ip.SERVICE)
-    assert b'<stateVariable sendEvents="yes"><name>ExternalIPAddress</name>' in data
-    assert b'<stateVariable sendEvents="no"><name>Uptime</name>' in data
-    assert b"<allowedValueList><allowedValue>TCP</allowedValue><allowedValue>UDP</allowedValue></allowedValueList>" in (
-        data)
-    assert b'<stateVariable sendEvents="yes"><name>SystemUpdateID</name>' in description.scpd(wan_ip2.SERVICE)

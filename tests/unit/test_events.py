@@ -2,7 +2,7 @@
 
 import errno
 
-from helpers import HOST, OTHER, Clock, Files, Output, elements, make_gateway, make_request, raised
+from helpers import HOST, OTHER, Clock, Files, Output, elements, make_gateway, make_request, raised, take_turns
 from miniigd import compat, log
 from miniigd import events as events_module
 from miniigd.events import Events
@@ -62,12 +62,12 @@ class _Running:
 
     def turn(self, milliseconds=0):
         """Let time go by, in small steps; return the messages that were sent meanwhile."""
-        self.loop.turn(0)
+        take_turns(self.loop)
         while milliseconds > 0:
             step = min(milliseconds, 50)
             self._clock.ms += step
             milliseconds -= step
-            self.loop.turn(0)
+            take_turns(self.loop)
         return self.sent()
 
     def sent(self):

@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from helpers import Clock, Output, QuietWan, lacks_ipv6, lacks_multicast
+from helpers import Clock, Output, QuietWan, lacks_ipv6, lacks_multicast, take_turns
 from miniigd import description, http, log, ssdp
 from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, ip6_bytes
 from miniigd.firewall.memory import MemoryFirewall
@@ -344,15 +344,15 @@ def test_the_same_device_over_ipv6():
             _served6(interface, *addresses)
             lans.follow()
             clock.ms += 499
-            loop.turn(0)
+            take_turns(loop)
         assert "fd00::1" not in output.text()  # more may come
         clock.ms += 2
-        loop.turn(0)
+        take_turns(loop)
         assert "serving lo on fd00::1 port %d\n" % PORT in output.text() and "fd00::2" not in output.text()
         interface.addresses6 = []
         lans.follow()
         clock.ms += 1000
-        loop.turn(0)
+        take_turns(loop)
         stream = socket.socket(AF_INET6, socket.SOCK_STREAM)
         try:
             stream.connect(address("::1", PORT))

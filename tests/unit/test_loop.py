@@ -2,7 +2,7 @@
 
 import socket
 
-from helpers import Clock, Output
+from helpers import Clock, Output, take_turns
 from miniigd import log
 from miniigd import loop as loop_module
 from miniigd.compat import address
@@ -220,6 +220,28 @@ def test_run_waits_for_the_next_timer_only():
         assert loop._wait_ms() is None
 
 
+def test_what_is_due_at_once_takes_turns_with_who_asks():
+    pair, loop, calls = _Pair(), Loop(), []
+    for number in range(3):
+        loop.call_later(0, lambda number=number: calls.append(number))
+    loop.register(pair.b, EVENT_READ, lambda events: calls.append("asked"))
+    pair.poke(pair.b)
+    for _ in range(4):
+        loop.turn(1000)
+    assert calls == ["asked", 0, "asked", 1, "asked", 2, "asked"]
+    pair.close()
+
+
+def test_the_first_that_is_due_is_called_first():
+    with Clock() as clock:
+        loop, calls = Loop(), []
+        for delay in (30, 10, 20):
+            loop.call_later(delay, lambda delay=delay: calls.append(delay))
+        clock.ms += 30
+        take_turns(loop)
+    assert calls == [10, 20, 30]
+
+
 def _fail():
     raise ValueError("of this test")
 
@@ -232,13 +254,16 @@ def test_a_handler_that_fails_is_logged_and_the_others_go_on():
     pair, calls = _Pair(), []
     with Clock() as clock, Output(log) as output:
         loop = Loop()
-        loop.register(pair.b, EVENT_READ, lambda events: _fail())
+        loop.register(pair.b, EVENT_READ, lambda events: pair.b.recv(1) and _fail())
         loop.call_later(0, _fail)
         loop.call_later(0, lambda: calls.append(1))
         loop.at_end_of_turn = _fail
         pair.poke(pair.b)
         clock.ms += 1
         loop.turn(1000)
+        assert calls == []
+        loop.at_end_of_turn = None
+        take_turns(loop)
     assert calls == [1]
     assert output.text().count("a handler failed; please report this:") == 3
     assert output.text().count("ValueError: of this test") == 3
@@ -251,7 +276,7 @@ def test_without_memory_the_request_is_dropped():
         loop = Loop()
         loop.call_later(0, _fill)
         loop.call_later(0, lambda: calls.append(1))
-        loop.turn(0)
+        take_turns(loop)
     assert calls == [1]
     assert output.text() == "miniigd: error: out of memory: a request was dropped\n"
 

@@ -47,7 +47,7 @@ class _Served:
         self.requests.append((request.method, request.path, request.body, peer))
         if self.reply is None:
             raise ValueError("of this test")
-        return self.reply
+        return self.reply if isinstance(self.reply, tuple) else (self.reply,)
 
     def connect(self, source="127.0.0.1"):
         client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -151,9 +151,27 @@ def test_clients_that_ask_for_much_take_turns():
     for client in clients:
         client.send(b"GET /a HTTP/1.1\r\n\r\n" * 20)
     for client in clients:
-        assert served.read(client) == (served.reply * 20, True)
+        assert received(served.loop, client, 200, False) == (served.reply * 20, True)
     peers = [peer for _, _, _, peer in served.requests]
     assert len(peers) == 40 and [1 for number in range(2, 38) if peers[number] == peers[number + 1]] == []
+    served.close(*clients)
+
+
+def test_who_has_a_single_question_comes_before_what_others_go_on_to_ask():
+    served = _Served()
+    clients = [served.connect("127.0.0.%d" % number) for number in range(2, 10)]
+    for client in clients:
+        client.send(b"GET /many HTTP/1.1\r\n\r\n" * 20)
+    _turn(served.loop, 3)
+    for _ in range(5):
+        count = len(served.requests)
+        neighbour = served.connect()  # five turns
+        neighbour.send(b"GET /once HTTP/1.1\r\n\r\n")
+        served.loop.turn(0)
+        paths = [path for _, path, _, _ in served.requests[count:]]
+        assert "/once" in paths and len(paths) <= 7  # one each turn, whatever waits
+        assert served.read(neighbour) == (served.reply, True)
+        neighbour.close()
     served.close(*clients)
 
 
@@ -179,7 +197,7 @@ class _Slow:
     def __getattr__(self, name):
         return getattr(self._sock, name)
 
-    def send(self, data):
+    def send(self, data, flags=0):
         self._is_full = not self._is_full
         if not self._is_full:
             raise OSError(errno.EAGAIN, "of this test")
@@ -194,6 +212,26 @@ def test_an_answer_goes_out_as_the_network_takes_it():
     served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
     assert served.read(client) == (served.reply, True)
     assert len(served.requests) == 1
+    served.close(client)
+
+
+def test_an_answer_in_pieces_goes_out_in_their_order():
+    for is_slow in (False, True):
+        served = _Served((b"0123456789", b"abcdefghij" * 3, b"."))
+        client = served.connect()
+        if is_slow:
+            connection = served.server._connections[0]
+            connection._sock = _Slow(connection._sock)
+        served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
+        assert served.read(client) == (b"0123456789" + b"abcdefghij" * 3 + b".", True)
+        served.close(client)
+
+
+def test_the_pieces_of_an_answer_come_at_once():
+    served = _Served((b"0123456789", b"abcdefghij"))
+    client = served.connect()
+    served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
+    assert client.recv(100) == b"0123456789abcdefghij"
     served.close(client)
 
 
@@ -563,7 +601,7 @@ def test_the_same_over_ipv6():
 
     def respond(request, peer):
         requests.append((request.path, peer))
-        return served.reply
+        return (served.reply,)
 
     server = HttpServer(served.loop, interface, served.port, respond, True)
     for is_neighbour in (True, False):

@@ -2,7 +2,7 @@
 
 import errno
 
-from helpers import HOST, OTHER, Clock, Output, make_gateway
+from helpers import HOST, OTHER, Clock, Output, make_gateway, take_turns
 from miniigd import log
 from miniigd import port_server as port_server_module
 from miniigd.compat import ip6_bytes
@@ -76,7 +76,7 @@ class _Control:
 
     def pass_ms(self, milliseconds):
         self.clock.ms += milliseconds
-        self.loop.turn(0)
+        take_turns(self.loop)
         self.control.look()
 
     def change(self, address):

@@ -3,7 +3,7 @@
 import errno
 import struct
 
-from helpers import HOST6, ROUTER6, Clock, Files, Output, raised
+from helpers import HOST6, ROUTER6, Clock, Files, Output, raised, take_turns
 from miniigd import VERSION, capabilities, config, leases6, log, netlink, port_server, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
@@ -278,7 +278,7 @@ class _Started:
 
     def turn(self, seconds=0):
         self.clock.ms += seconds * 1000
-        self.loop.turn(0)
+        take_turns(self.loop)
 
     def add(self, port, lease=60, client="192.168.1.2"):
         self.gateway.wan.has_service = lambda protocol, port: False  # whatever this machine serves
