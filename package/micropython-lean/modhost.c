@@ -29,7 +29,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -146,11 +145,11 @@ static MP_DEFINE_CONST_FUN_OBJ_2(host_chmod_obj, host_chmod);
 static mp_obj_t host_create(mp_obj_t path_in) {
     const char *path = mp_obj_str_get_str(path_in);
     unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600); // O_EXCL follows no link either
+    // O_EXCL follows no link either; an umask can only take more of the mode away.
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (fd < 0) {
         mp_raise_OSError(errno);
     }
-    fchmod(fd, 0600); // whatever the umask is
     close(fd);
     return mp_const_none;
 }
@@ -311,8 +310,8 @@ static mp_obj_t host_run(mp_obj_t argv_in, mp_obj_t input_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_run_obj, host_run);
 
-static int control(int option, unsigned long argument) {
-    return prctl(option, argument, 0ul, 0ul, 0ul);
+static int control(unsigned long option, unsigned long argument) {
+    return syscall(SYS_prctl, option, argument, 0ul, 0ul, 0ul);
 }
 
 // What a program that root starts gets is what the bounding set (Linux 2.6.25) leaves, and with no_new_privs (3.5) never

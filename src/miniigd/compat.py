@@ -146,9 +146,7 @@ else:
             os.unlink(path)
         except OSError:
             pass  # there is none, or open says what is wrong
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.fchmod(fd, 0o600)  # whatever the umask is
-        os.close(fd)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # an umask can only take more away
 
     def keep_capabilities(mask):
         """Give up all capabilities(7) but those of a bit mask, for good, and for the programs that we run.
