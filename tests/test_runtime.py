@@ -1,6 +1,10 @@
 """The unit tests again, on the lean runtime: built for this machine, and for the router's CPU under qemu-mipsel."""
 
+import os
+import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +43,49 @@ def test_the_product_takes_commands(target):
         result = subprocess.run([*command, *words.split()], capture_output=True, text=True)
         assert result.returncode == status and expected in result.stdout + result.stderr, (words, result)
         assert "Traceback" not in result.stderr and bool(result.stdout) == (status == 0)
+
+
+@pytest.mark.parametrize("target", COMMANDS)
+def test_the_executable_has_no_shell_and_no_way_to_one(target):
+    """posix_spawn, with the words of one list, is the only way to another program that the linker took in."""
+    binary = Path(runtime.binary(target))
+    assert not [word for word in (b"/bin/sh", b"sh\0-c\0") if word in binary.read_bytes()]
+    linked = set(re.findall(r"libc\.a\((\w+)\.l?o\)", Path(str(binary) + ".map").read_text()))
+    assert "posix_spawn" in linked
+    assert not linked & {"system", "popen", "wordexp", "execl", "execle", "execlp", "fork", "vfork"}
+
+
+KEEP = """import sys
+from miniigd.compat import keep_capabilities, run_program
+print(keep_capabilities(int(sys.argv[1])))
+print(open("/proc/self/status").read())
+print(run_program(["cat", "/proc/self/status"], b"")[1].decode())
+"""
+SOURCE = Path(__file__).resolve().parent.parent / "src"
+
+
+@pytest.mark.parametrize("target", [None, *COMMANDS])
+def test_capabilities_are_given_up_for_good_and_for_programs_too(target):
+    """None: CPython. Each in a process of its own, which no later test gets them from."""
+    if target is None:
+        command = [sys.executable, "-c", KEEP]
+    else:
+        command = [*COMMANDS[target], str(runtime.binary(target, tests=True)), "keep"]
+    mine = {key: int(value, 16) for key, value in re.findall(r"(Cap\w+):\s+(\w+)", Path("/proc/self/status").read_text())}
+    for mask in 1 << 12, 1 << 12 | 1 << 13, 0:
+        done = subprocess.run([*command, str(mask)], capture_output=True, text=True, env=os.environ | {
+            "PYTHONPATH": str(SOURCE)})
+        refused = int(done.stdout.split()[0])
+        found = re.findall(r"(Cap\w+|NoNewPrivs):\s+(\w+)", done.stdout)
+        left, program = dict(found[:len(found) // 2]), dict(found[len(found) // 2:])
+        assert len(left) == 6 and left.keys() == program.keys(), done
+        is_bounded = mine["CapEff"] >> 8 & 1  # CAP_SETPCAP: without it nobody changes the bounding set
+        assert refused == (0 if is_bounded else 2)
+        for each in left, program:
+            assert each["NoNewPrivs"] == "1"
+            assert int(each["CapInh"], 16) == int(each["CapAmb"], 16) == 0
+            assert int(each["CapBnd"], 16) == mine["CapBnd"] & (mask if is_bounded else -1)
+        assert int(left["CapEff"], 16) == int(left["CapPrm"], 16) == mine["CapPrm"] & mask
+        # What root starts has what the bounding set and no_new_privs leave.
+        assert int(program["CapEff"], 16) == int(program["CapPrm"], 16) == (
+            mine["CapPrm"] & mask if os.geteuid() == 0 else 0)

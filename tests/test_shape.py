@@ -97,6 +97,29 @@ def test_only_compat_asks_which_python_this_is():
     assert found == {"compat"}
 
 
+def test_nothing_starts_a_shell():
+    """Programs are started by compat.run_program alone, from a list of words, and the first is iptables' or ip6tables'."""
+    starters = {"system", "popen", "posix_spawn", "spawnv", "spawnvp", "fork", "execv", "execve", "execvp", "Popen",
+                "check_output", "check_call", "call", "getoutput", "eval", "exec", "compile"}
+    for name, path in MODULES.items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                assert called not in starters, (name, node.lineno)
+                assert "shell" not in [keyword.arg for keyword in node.keywords], (name, node.lineno)
+                if called in ("run_program", "_run"):
+                    words = node.args[0]
+                    while isinstance(words, ast.BinOp):
+                        words = words.left
+                    if isinstance(words, ast.List):
+                        first = ast.unparse(words.elts[0])
+                        assert first in ("'iptables-restore'", "self.name", "self.name + '-restore'"), (name, first)
+                    else:
+                        assert ast.unparse(words) == "self._restore_words()", (name, node.lineno)
+        if name != "compat":
+            assert not imports(path) & {"subprocess", "os", "pty"}, name
+
+
 def test_no_two_test_files_have_the_same_name():
     """pytest would not collect the second one, and only in a run of everything."""
     names = [path.name for path in (TOP / "tests").rglob("test_*.py")]

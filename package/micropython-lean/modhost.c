@@ -6,7 +6,9 @@
 //     host.monotonic_ms()       milliseconds since the machine started; never wraps, never jumps
 //     host.wall_seconds()       seconds since 1970, on the clock that jumps
 //     host.rename(from, to)     rename(2); raises OSError
-//     host.file_mark(path)      (inode, bytes, second of the last change) of a file, None where there is none
+//     host.file_mark(path)      (inode, bytes, second of the last change) of a file of our own, None where there is none
+//     host.create(path)         make an empty file that nobody else may read, in the place of whatever is there; raises
+//                               OSError
 //     host.ignore_sender(fd, other)  a netlink socket hears no reports of what the other one changed
 //     host.shutdown(fd, how)    shutdown(2): 0 reading, 1 writing, 2 both; raises OSError
 //     host.getsockopt(fd, level, option, buffer)
@@ -15,7 +17,12 @@
 //     host.chmod(path, mode)    chmod(2); raises OSError
 //     host.accept(fd, target)   take a connection of a local (AF_UNIX) listener in the place of the socket `target`;
 //                               the user id of who made it; raises OSError
+//     host.receive_into(fd, buffer)
+//                               recv(2) into a bytearray; how many bytes came; raises OSError
 //     host.run(argv, input)     run a program, without any shell; (exit status, its standard output and error)
+//     host.keep_capabilities(mask)
+//                               give up all capabilities(7) but those of a bit mask, for good; what the kernel refused:
+//                               1 our own sets, 2 the bounding set, 4 no_new_privs
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +33,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,6 +144,19 @@ static mp_obj_t host_chmod(mp_obj_t path, mp_obj_t mode) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_chmod_obj, host_chmod);
 
+static mp_obj_t host_create(mp_obj_t path_in) {
+    const char *path = mp_obj_str_get_str(path_in);
+    unlink(path);
+    // O_EXCL follows no link either; an umask can only take more of the mode away.
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd < 0) {
+        mp_raise_OSError(errno);
+    }
+    close(fd);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(host_create_obj, host_create);
+
 // MicroPython's own accept keeps the peer's address in 32 bytes and then reads as many as the kernel says it has, which
 // a local peer decides (up to 110). Nobody needs that address. And a socket object cannot be made from a descriptor, so
 // the caller makes one, and the connection takes its descriptor over.
@@ -164,9 +185,12 @@ static mp_obj_t host_receive_into(mp_obj_t fd, mp_obj_t target) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_receive_into_obj, host_receive_into);
 
+// A link, or a file that somebody else made or linked there, is as good as none: the daemon neither trusts what is in it
+// nor writes to it.
 static mp_obj_t host_file_mark(mp_obj_t path) {
     struct stat found;
-    if (stat(mp_obj_str_get_str(path), &found) < 0) {
+    if (lstat(mp_obj_str_get_str(path), &found) < 0 || S_ISLNK(found.st_mode) || found.st_uid != geteuid()
+        || found.st_nlink != 1) {
         return mp_const_none;
     }
     mp_obj_t items[3] = {
@@ -298,6 +322,43 @@ static mp_obj_t host_run(mp_obj_t argv_in, mp_obj_t input_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(host_run_obj, host_run);
 
+static int control(unsigned long option, unsigned long argument) {
+    return syscall(SYS_prctl, option, argument, 0ul, 0ul, 0ul);
+}
+
+// What a program that root starts gets is what the bounding set (Linux 2.6.25) leaves, and with no_new_privs (3.5) never
+// more than its parent had. (The numbers are the kernel's; a C library comes without its headers.)
+static mp_obj_t host_keep_capabilities(mp_obj_t mask_in) {
+    uint32_t mask = mp_obj_get_int(mask_in);
+    int refused = 2, bound;
+    for (int one = 0; (bound = control(23, one)) >= 0; ++one) { // PR_CAPBSET_READ, up to the last one that there is
+        refused = one ? refused : 0;
+        if (bound && (one > 31 || !(mask >> one & 1)) && control(24, one) < 0) { // PR_CAPBSET_DROP
+            refused = 2;
+        }
+    }
+    struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    struct {
+        uint32_t effective, permitted, inheritable;
+    } sets[2] = {{0}}; // the second: capabilities from 32, which are all given up
+    if (syscall(SYS_capget, &header, sets) < 0) {
+        syscall(SYS_capget, &header, sets); // an older kernel has written the version that it knows
+    }
+    sets[0].effective = sets[0].permitted &= mask;
+    sets[1].effective = sets[1].permitted = sets[1].inheritable = sets[0].inheritable = 0;
+    if (syscall(SYS_capset, &header, sets) < 0) {
+        refused |= 1;
+    }
+    if (control(38, 1) < 0) { // PR_SET_NO_NEW_PRIVS
+        refused |= 4;
+    }
+    return MP_OBJ_NEW_SMALL_INT(refused);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(host_keep_capabilities_obj, host_keep_capabilities);
+
 static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_host) },
     { MP_ROM_QSTR(MP_QSTR_signal_fd), MP_ROM_PTR(&host_signal_fd_obj) },
@@ -311,6 +372,8 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_chmod), MP_ROM_PTR(&host_chmod_obj) },
     { MP_ROM_QSTR(MP_QSTR_accept), MP_ROM_PTR(&host_accept_obj) },
     { MP_ROM_QSTR(MP_QSTR_receive_into), MP_ROM_PTR(&host_receive_into_obj) },
+    { MP_ROM_QSTR(MP_QSTR_create), MP_ROM_PTR(&host_create_obj) },
+    { MP_ROM_QSTR(MP_QSTR_keep_capabilities), MP_ROM_PTR(&host_keep_capabilities_obj) },
     { MP_ROM_QSTR(MP_QSTR_SIGHUP), MP_ROM_INT(SIGHUP) },
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },

@@ -47,6 +47,8 @@ if host:
     file_mark = host.file_mark
     remove = host.remove
     chmod = host.chmod
+    create = host.create
+    keep_capabilities = host.keep_capabilities
     SIGHUP, SIGINT, SIGTERM, SIGUSR1 = host.SIGHUP, host.SIGINT, host.SIGTERM, host.SIGUSR1
     signal_fd = host.signal_fd
     read_signal = host.read_signal
@@ -101,6 +103,7 @@ else:
     import errno
     import os
     import signal
+    import stat
     import subprocess
     import time
     import traceback
@@ -109,6 +112,8 @@ else:
     from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
     _SO_ATTACH_FILTER = 26
+    _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38
+    _CAPABILITY_VERSION = 0x20080522
     _signal_pipe = None
 
     def const(value):
@@ -124,12 +129,53 @@ else:
         return int(time.time())
 
     def file_mark(path):
-        """Return what tells a file from a later one: (inode, bytes, second of its last change); None: no file."""
+        """Return what tells a file from a later one: (inode, bytes, second of its last change); None: no file.
+
+        A link, or a file that somebody else made or linked there, is as good as none.
+        """
         try:
-            found = os.stat(path)
+            found = os.lstat(path)
         except OSError:
             return None
+        if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            return None
         return found.st_ino, found.st_size, int(found.st_mtime)
+
+    def create(path):
+        """Make an empty file that nobody else may read or write, in the place of whatever is there; OSError.
+
+        No link is followed, so that a folder in which others may write is no danger.
+        """
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # there is none, or open says what is wrong
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # an umask can only take more away
+
+    def keep_capabilities(mask):
+        """Give up all capabilities(7) but those of a bit mask, for good, and for the programs that we run.
+
+        Return what the kernel refused: 1 our own sets, 2 the bounding set, 4 no_new_privs.
+        """
+        libc = ctypes.CDLL(None)
+        refused, one, bound = 0, 0, libc.prctl(_PR_CAPBSET_READ, 0, 0, 0, 0)
+        if bound < 0:
+            refused = 2
+        while bound >= 0:
+            if bound and not mask >> one & 1 and libc.prctl(_PR_CAPBSET_DROP, one, 0, 0, 0) < 0:
+                refused = 2
+            one += 1
+            bound = libc.prctl(_PR_CAPBSET_READ, one, 0, 0, 0)
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+        sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then the same of capabilities from 32
+        if libc.capget(header, sets) < 0:
+            libc.capget(header, sets)  # an older kernel has written the version that it knows
+        kept = sets[1] & mask
+        if libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)) < 0:
+            refused |= 1
+        if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0:
+            refused |= 4
+        return refused
 
     def signal_fd():
         """Return a descriptor that is readable once SIGTERM, SIGINT, SIGHUP or SIGUSR1 came."""

@@ -15,7 +15,7 @@ whatever happened to the wall clock in between.
 """
 
 from . import log
-from .compat import const, file_mark, ip4_bytes, monotonic_ms, rename, wall_seconds
+from .compat import const, create, file_mark, ip4_bytes, monotonic_ms, rename, wall_seconds
 from .mapping import PROTOCOLS
 
 CLOCK_PATH = "/var/run/miniigd.clock"
@@ -47,6 +47,9 @@ class Lease:
 class LeaseFile:
     """The file at `path`; `now` is the loop's clock, in seconds. Nothing here raises: a full disk stops no service.
 
+    It is root's alone, because it holds what PCP clients keep secret, and it is replaced, not overwritten: what somebody
+    planted in a folder for everybody is neither followed nor read.
+
     What a line says is `form`'s: line(mapping, offset) and parse(line, wall), as below; None: theirs.
     """
 
@@ -65,11 +68,13 @@ class LeaseFile:
     def read(self):
         """Return the leases of the file (list of Lease); those that have ended have a negative remainder.
 
-        What is no lease is left out, and named in the log once.
+        What is no lease is left out, and named in the log once. A file that is not our own (file_mark) has none.
         """
         self._mark = file_mark(self._path)
-        wall = self._wall_of_writing()
         found, strange = [], 0
+        if self._mark is None:
+            return found  # there is no file yet, or somebody else put it there
+        wall = self._wall_of_writing()
         try:
             with open(self._path, "rb") as file:
                 for line in file:
@@ -79,7 +84,7 @@ class LeaseFile:
                     elif line.strip():
                         strange += 1
         except OSError:
-            return found  # there is no file yet
+            return found
         if strange:
             log.warning("%s: %d lines are no leases, they are left out" % (self._path, strange))
         return found
@@ -150,6 +155,7 @@ class LeaseFile:
         temporary = self._path + ".new"
         self.is_changed = False
         try:
+            create(temporary)
             with open(temporary, "w") as file:
                 for mapping in mappings:
                     if mapping.enabled:
@@ -174,6 +180,7 @@ class LeaseFile:
 
     def _write_clock(self):
         wall, seconds = wall_seconds(), monotonic_ms() // 1000
+        create(self._clock_path + ".new")
         with open(self._clock_path + ".new", "w") as file:
             file.write("%d %d\n" % (wall, seconds))
         rename(self._clock_path + ".new", self._clock_path)

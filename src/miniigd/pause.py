@@ -14,9 +14,9 @@ latest, and as soon as the clock was set.
 import errno
 
 from . import log
-from .compat import const, monotonic_ms, remove, rename, wall_seconds
+from .compat import const, create, monotonic_ms, remove, rename, wall_seconds
 
-PATH = "/etc/miniigd.paused"
+PATH = "/etc/miniigd/paused"  # in a folder of its own: a jail has to let it be replaced
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _LOOK_MS = const(60000)  # between two looks at the wall clock, which jumps; only while a pause is to end by itself
 
@@ -62,6 +62,7 @@ class Pause:
         if seconds:
             line = "%s %d %d %d" % (_boot_id(), monotonic_ms() // 1000 + seconds, wall_seconds() + seconds, seconds)
         try:
+            create(self._path + ".new")
             with open(self._path + ".new", "w") as file:
                 file.write(line + "\n")
             rename(self._path + ".new", self._path)

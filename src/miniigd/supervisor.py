@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from . import VERSION, config, interfaces, leases6, log, neighbours
+from . import VERSION, capabilities, config, interfaces, leases6, log, neighbours
 from .administration import Administration
 from .channel import Channel
 from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const, run_program, xtables6_info, xtables_info
@@ -176,6 +176,7 @@ class Supervisor:
         self._open_lans()
         self._follow()
         self._channel.open()
+        capabilities.drop(self._gateway.firewall.name == "iptables", self._settings.port)
         gc.collect()
         self._loop.run()
         self._channel.close()

@@ -1,7 +1,9 @@
 """Run the unit tests on the lean runtime: every test_* function of every frozen test module.
 
 Prints a line for each failure with its traceback, then "N passed, N failed"; exit status 1 when one failed. With
-"replay FILE..." as its arguments it plays those transcripts of clients instead; see tests/replay/replay.py.
+"replay FILE..." as its arguments it plays those transcripts of clients instead; see tests/replay/replay.py. With
+"keep MASK" it gives up all capabilities but those, and prints what the kernel refused, and what is left to it and to a
+program that it runs; see tests/test_runtime.py.
 `unit_tests` (the names of the modules) is generated when the runtime is built: frozen modules cannot be listed.
 """
 
@@ -9,6 +11,7 @@ import gc
 import sys
 
 import replay
+from miniigd.compat import keep_capabilities, run_program
 from unit_tests import NAMES
 
 
@@ -30,4 +33,13 @@ def run():
     return 1 if failed or not passed else 0
 
 
+def keep(mask):
+    print(keep_capabilities(int(mask)))
+    with open("/proc/self/status") as file:
+        print(file.read())
+    print(run_program(["cat", "/proc/self/status"], b"")[1].decode())
+
+
+if sys.argv[1:2] == ["keep"]:
+    sys.exit(keep(sys.argv[2]))
 sys.exit(replay.main(sys.argv[2:]) if sys.argv[1:2] == ["replay"] else run())

@@ -10,7 +10,7 @@ from qemu.lab import LAN_HOST, LAN_HOST2, WAN_HOST, WAN_ROUTER
 from test_daemon import fault, wait_for, wait_until_serving
 from test_flows import PORT, Stream, add, listener  # noqa: F401 - a fixture
 
-SOCKET, PAUSED, LEASES = "/var/run/miniigd.sock", "/etc/miniigd.paused", "/var/run/miniupnpd.leases"
+SOCKET, PAUSED, LEASES = "/var/run/miniigd.sock", "/etc/miniigd/paused", "/var/run/miniupnpd.leases"
 
 
 @pytest.fixture(autouse=True)

@@ -235,3 +235,30 @@ def test_programs_leave_no_descriptors_open():
 def test_a_table_that_is_none_has_no_info():
     assert compat.xtables_info("no such table") is None
     assert compat.xtables6_info("no such table") is None
+
+
+def test_a_new_file_is_nobody_else_s_and_takes_the_place_of_what_is_there():
+    path = "/tmp/miniigd-test-compat.new"
+    with open(path, "w") as file:
+        file.write("left by somebody")
+    compat.chmod(path, 0o666)
+    with open(path) as old:
+        compat.create(path)
+        with open(path) as file:
+            assert file.read() == ""
+        with open(path, "w") as file:
+            file.write("ours")
+        assert old.read() == "left by somebody"  # another file, even if it has another name too
+    assert compat.file_mark(path)[1] == 4
+    compat.remove(path)
+    compat.create(path)
+    compat.remove(path)
+    assert raised(OSError, compat.create, "/nowhere/at/all").errno == errno.ENOENT
+    assert raised(OSError, compat.create, "/tmp").errno == errno.EEXIST
+
+
+def test_a_link_and_what_is_somebody_else_s_have_no_mark():
+    assert compat.file_mark("/proc/self/status") is not None
+    assert compat.file_mark("/proc/self") is None  # a link
+    assert compat.file_mark("/proc/self/exe") is None
+    assert compat.file_mark("/proc/self/task") is None  # has several names

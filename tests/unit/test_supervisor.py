@@ -4,7 +4,7 @@ import errno
 import struct
 
 from helpers import HOST6, ROUTER6, Clock, Files, Output, raised, take_turns
-from miniigd import VERSION, config, leases6, log, netlink, port_server, rules
+from miniigd import VERSION, capabilities, config, leases6, log, netlink, port_server, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
 from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip_bytes, remove
@@ -237,12 +237,14 @@ class _Started:
         self.firewall.failures = list(failures)
         self.clock, self.output = Clock(), Output(log)
         self.signals = {}
+        self.dropped = []
         self.status = None
 
     def __enter__(self):
         module = supervisor_module
         self._real = (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
-                      loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer)
+                      loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer, capabilities.drop)
+        capabilities.drop = lambda *settings: self.dropped.append(settings + (self.supervisor._channel.is_open,))
         port_server.PortServer = _Control
         module.NetlinkChannel, module.Lans = self.kernel.channel, _Lans
         module.Channel, module.Pause = _Commands, lambda: Pause(PAUSE_PATH)
@@ -266,7 +268,7 @@ class _Started:
         self.output.__exit__(None, None, None)
         self.clock.__exit__(None, None, None)
         (module.Channel, module.Pause, module.NetlinkChannel, module.Lans, module._make_firewall,
-         loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer) = self._real
+         loop_module.Loop.on_signal, loop_module.Loop.run, port_server.PortServer, capabilities.drop) = self._real
 
     def run(self, script):
         """Run the daemon; in the place of its loop, `script(self)`."""
@@ -308,6 +310,14 @@ def test_start_and_stop():
     assert "miniigd %s started" % VERSION in text
     assert "external address: 81.2.69.160" in text
     assert text.endswith("stopped\n")
+
+
+def test_privileges_are_dropped_behind_the_set_up_and_before_anybody_is_served():
+    for name, runs_programs, port in ("nftables", False, 5000), ("iptables", True, 80):
+        with _Started(port=port) as it:
+            it.firewall.name = name
+            it.run(lambda it: it.dropped.append("served"))
+            assert it.dropped == [(runs_programs, port, True), "served"]
 
 
 def test_the_settings_of_the_wan_and_of_leases_are_used():

@@ -116,7 +116,7 @@ start() {
 	local wan external name device command description left=50
 	external=$(_option external_iface)
 	wan=$(_device "${external:-wan}")
-	mkdir -p /var/run
+	mkdir -p /var/run /etc/miniigd
 	if ! _is_enabled; then
 		stop
 		return 0

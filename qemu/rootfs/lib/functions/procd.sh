@@ -32,7 +32,7 @@ procd_set_param() {
     case $type in
     command) _describe "command=\"$(_quote "$@" | sed 's/[\\"$`]/\\&/g')\"" ;;
     respawn) _describe "respawn='${1:-3600} ${2:-5} ${3:-5}'" ;;
-    stdout | stderr | pidfile | term_timeout) _describe "$type=$(_quote "$1" | sed 's/^ //')" ;;
+    stdout | stderr | pidfile | term_timeout | no_new_privs) _describe "$type=$(_quote "$1" | sed 's/^ //')" ;;
     env) for word; do _describe "export$(_quote "$word")"; done ;;
     file) for word; do _describe "# $(md5sum "$word" 2>&1)"; done ;;
     netdev) for word; do _describe "# $word $(cat "/sys/class/net/$word/ifindex" 2>&1)"; done ;;
@@ -48,6 +48,31 @@ procd_append_param() {
         ;;
     *) procd_set_param "$@" ;;
     esac
+}
+
+# A jail is what ujail makes of these words; where there is none, procd starts the service without.
+procd_add_jail() {
+    local word options="-n $1"
+    shift
+    for word; do
+        case $word in
+        procfs) options="$options -p" ;;
+        sysfs) options="$options -s" ;;
+        ronly) options="$options -o" ;;
+        *) echo "$service: '$word' of a jail is not emulated here" >&2 ;;
+        esac
+    done
+    _describe "jail='$options'"
+}
+
+procd_add_jail_mount() {
+    local path
+    for path in $@; do _describe "jail=\"\$jail -r $path\""; done
+}
+
+procd_add_jail_mount_rw() {
+    local path
+    for path in $@; do _describe "jail=\"\$jail -w $path\""; done
 }
 
 procd_close_instance() {
