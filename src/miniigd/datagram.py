@@ -43,10 +43,10 @@ class DatagramSocket:
             self._sock.setsockopt(self._numbers[0], self._numbers[3], self._where)
             self._set_up(is_ipv6)
             self._sock.setblocking(False)
-        except OSError:
+            loop.register(self._sock, EVENT_READ, self._read)
+        except (OSError, MemoryError):
             self._sock.close()
             raise
-        loop.register(self._sock, EVENT_READ, self._read)
 
     def _set_up(self, is_ipv6):
         pass

@@ -38,11 +38,11 @@ class Events:
         self._subscriptions.expire(self._loop.now)
         if request.method == "UNSUBSCRIBE":
             return self._subscriptions.unsubscribe(request)
-        answer, subscription = self._subscriptions.subscribe(request, caller, self._loop.now, version, service)
+        host = self._gateway.hosts.name(caller, self._interface.index)
+        answer, subscription = self._subscriptions.subscribe(request, caller, self._loop.now, version, service, host)
         if subscription is not None:
             log.debug("%s subscribed to %s" % (caller, service.id))
-            subscription.is_busy = True  # until its first message
-            self._later(_FIRST_MS, subscription)
+            self._later(_FIRST_MS, subscription)  # its first message
         return answer
 
     def look(self):
@@ -70,6 +70,7 @@ class Events:
             self._send(subscription)
 
         self._loop.call_later(delay_ms, due)
+        subscription.is_busy = True
 
     def _send(self, subscription):
         """Send a message if the subscriber does not know everything yet."""
@@ -88,6 +89,10 @@ class Events:
                          lambda is_done: self._sent(subscription, is_done))
             except OSError:  # no socket is to be had for the moment
                 self._sent(subscription, False)
+            except MemoryError:
+                subscription.is_busy = False
+                subscription.forget()
+                raise
 
     def _sent(self, subscription, is_done):
         subscription.is_busy = False
@@ -98,10 +103,9 @@ class Events:
         subscription.failures += 1
         subscription.forget()
         if subscription.failures < _MAX_FAILURES:
-            subscription.is_busy = True
             self._later(_RETRY_MS * subscription.failures, subscription)
         elif subscription in self._subscriptions:
-            log.info("%s takes no events any more: subscription dropped" % subscription.host)
+            log.event("closed", subscription.host, "a subscription of %s: it takes no events any more" % subscription.host)
             self._subscriptions.remove(subscription)
 
     def close(self):

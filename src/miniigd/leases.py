@@ -100,8 +100,8 @@ class LeaseFile:
 
     def append(self, mapping, now, now_ms):
         """A mapping came behind all others: write it at once, so that no SIGKILL loses it, if that may be."""
+        was_pending, self._is_pending = self._is_pending, True  # memory may run out at any of these
         if self._mark is None or self._mark != file_mark(self._path) or self._has_jumped() or not self._takes(now_ms):
-            self._is_pending = True
             return
         try:
             with open(self._path, "a") as file:
@@ -111,6 +111,7 @@ class LeaseFile:
             return
         mapping.is_recorded = True
         self._mark = file_mark(self._path)
+        self._is_pending = was_pending
 
     def mark_changed(self):
         """Something else changed: the file is to be written anew."""
@@ -148,15 +149,14 @@ class LeaseFile:
         self._takes(now_ms)
         offset = wall_seconds() - now
         temporary = self._path + ".new"
-        self._is_pending = False
+        self._is_pending = True  # memory may run out at any of these
         try:
             with open(temporary, "w") as file:
                 for mapping in mappings:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
             if self.is_foreign():
-                self._is_pending = True  # somebody edited it meanwhile: that has to be read before it is replaced
-                return
+                return  # somebody edited it meanwhile: that has to be read before it is replaced
             rename(temporary, self._path)
             for mapping in mappings:
                 mapping.is_recorded = mapping.enabled
@@ -168,6 +168,7 @@ class LeaseFile:
         self._is_failing = False
         self._mark = file_mark(self._path)
         self._cost_ms = monotonic_ms() - begun_ms
+        self._is_pending = False
 
     def _has_jumped(self):
         return self._offset is None or abs(wall_seconds() - monotonic_ms() // 1000 - self._offset) > _JUMP

@@ -11,10 +11,12 @@ import gc
 import selectors
 
 from . import log
-from .compat import monotonic_ms, read_signal, select_ms, signal_fd
+from .compat import const, monotonic_ms, read_signal, select_ms, signal_fd
 
 EVENT_READ = selectors.EVENT_READ
 EVENT_WRITE = selectors.EVENT_WRITE
+
+_SHORT_MS = const(1000)  # until what ran out of memory is tried again
 
 
 class Timer:
@@ -32,6 +34,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._timers = []  # few: kept unsorted
         self._is_running = False
+        self._is_short = False  # the end of a turn ran out of memory
         self._on_signal = {}
         self.at_end_of_turn = None  # called when everything that was ready and due is done
         self._start_ms = monotonic_ms() - 1000  # so that 0 is always in the past
@@ -85,10 +88,16 @@ class Loop:
     def run(self):
         """Serve until `stop`."""
         self._is_running = True
+        guard, turn = self._guard, self._turn_when_due
         while self._is_running:
-            self.turn(self._wait_ms())
+            guard(turn, ())  # memory may run out between two handlers, too
+
+    def _turn_when_due(self):
+        self.turn(self._wait_ms())
 
     def _wait_ms(self):
+        if self._is_short:
+            return _SHORT_MS
         if not self._timers:
             return None
         return max(0, min([timer.when_ms for timer in self._timers]) - (monotonic_ms() - self._start_ms))
@@ -104,16 +113,28 @@ class Loop:
         for timer in due:
             if timer in self._timers:  # not cancelled by one before it
                 self._timers.remove(timer)
-                self._guard(timer.callback, ())
+                if not self._guard(timer.callback, ()):
+                    # What it is for is nobody's request: it comes again. There is room: it was in the list just now.
+                    self._timers.append(timer)
+                    timer.when_ms = self.now_ms + _SHORT_MS
         if self.at_end_of_turn is not None:
-            self._guard(self.at_end_of_turn, ())
+            self._is_short = True
+            self._is_short = not self._guard(self.at_end_of_turn, ())
 
     def _guard(self, callback, arguments):
-        """Nothing that one client does may end the daemon: log what nobody foresaw and go on."""
+        """Nothing that one client does may end the daemon: log what nobody foresaw and go on.
+
+        Return False when memory ran out.
+        """
         try:
             callback(*arguments)
         except MemoryError:
             gc.collect()
-            log.error("out of memory: a request was dropped")
+            try:
+                log.event("dropped", "all", "a request: out of memory")  # who brings this about can do it all day
+            except MemoryError:
+                pass
+            return False
         except Exception as error:
             log.exception("a handler", error)
+        return True

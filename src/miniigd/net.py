@@ -45,7 +45,7 @@ def bound(interface, ip, port, kind, is_shared=True):
         if ":" in ip:
             sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
         sock.bind(address(ip, port))
-    except OSError:
+    except (OSError, MemoryError):
         sock.close()
         raise
     return sock
@@ -71,8 +71,12 @@ class _Connection:
         self.deadline = None
 
     def start(self, loop):
-        loop.register(self._sock, self._events, self._ready)
-        self.deadline = loop.call_later(_REQUEST_MS, self.close)
+        self.deadline = loop.call_later(_REQUEST_MS, self._end_late)
+        try:
+            loop.register(self._sock, self._events, self._ready)
+        except MemoryError:
+            loop.cancel(self.deadline)
+            raise
 
     def _ready(self, events):
         try:
@@ -111,6 +115,7 @@ class _Connection:
         try:
             request = self._reader.next_request()
         except HTTPError as error:
+            log.event("refused", self.peer, "a request of %s: HTTP status %d" % (self.peer, error.status))
             self._is_last = True
             self._out = error_reply(error)
             return True
@@ -146,7 +151,13 @@ class _Connection:
 
     def _restart_deadline(self, milliseconds):
         self._server.loop.cancel(self.deadline)
-        self.deadline = self._server.loop.call_later(milliseconds, self.close)
+        self.deadline = self._server.loop.call_later(milliseconds, self._end_late)
+
+    def _end_late(self):
+        """The time is over: worth a line where there is something that was not done."""
+        if self._reader.has_more or self._out:
+            log.event("refused", self.peer, "a connection of %s: it takes too long" % self.peer)
+        self.close()
 
     def _finish(self):
         # Closing with unread input would send a reset, which can overtake the answer: say that we are done, and let
@@ -177,10 +188,10 @@ class HttpServer:
         try:
             self._sock.listen(_BACKLOG)
             self._sock.setblocking(False)
-        except OSError:
+            loop.register(self._sock, EVENT_READ, self._accept)
+        except (OSError, MemoryError):
             self._sock.close()
             raise
-        loop.register(self._sock, EVENT_READ, self._accept)
 
     def _accept(self, events):
         try:
@@ -189,7 +200,14 @@ class HttpServer:
             if not _would_block(error):
                 log.warning("accept failed (errno %d)" % error.errno)
             return
-        peer = split_address(raw)[0]
+        try:
+            self._take(sock, split_address(raw)[0])
+        except MemoryError:
+            sock.close()
+            raise
+
+    def _take(self, sock, peer):
+        """Serve a connection of the host `peer`, where there is room for it; whole, or not at all."""
         if not self._interface.has_neighbour(ip_bytes(peer)) or not self._has_room(peer):
             sock.close()
             return
@@ -201,7 +219,11 @@ class HttpServer:
         sock.setblocking(False)
         connection = _Connection(self, sock, peer)
         self._connections.append(connection)
-        connection.start(self.loop)
+        try:
+            connection.start(self.loop)
+        except MemoryError:
+            self._connections.remove(connection)
+            raise
 
     def _has_room(self, peer):
         if len([1 for connection in self._connections if connection.peer == peer]) < _MAX_CONNECTIONS_PER_HOST:
@@ -233,6 +255,16 @@ class Delivery:
         self._sent = 0
         self._done = done
         self._sock = _socket(host, socket.SOCK_STREAM)
+        self._deadline = None  # Timer
+        try:
+            self._start(interface, host, port)
+        except MemoryError:
+            loop.cancel(self._deadline)
+            self._sock.close()
+            raise
+
+    def _start(self, interface, host, port):
+        loop = self._loop
         self._deadline = loop.call_later(_DELIVERY_MS, lambda: self._end(False))
         try:
             self._sock.setblocking(False)

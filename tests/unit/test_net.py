@@ -241,6 +241,21 @@ def test_a_connection_has_a_deadline():
         served.close(client)
 
 
+def test_what_is_refused_is_a_line_in_the_log():
+    with Clock() as clock, Output(log) as output:
+        served = _Served()
+        clients = [served.connect() for _ in range(3)]
+        served.send(clients[0], b"nonsense\r\n\r\n")
+        served.read(clients[0])
+        served.send(clients[1], b"GET /a HTTP")  # and no more
+        clock.ms += 15000
+        served.read(clients[1])
+        served.read(clients[2])  # who asked for nothing is no news
+        served.close(*clients)
+    assert output.text() == ("miniigd: warning: refused a request of 127.0.0.1: HTTP status 400\n"
+                             "miniigd: warning: refused a connection of 127.0.0.1: it takes too long\n")
+
+
 def test_bytes_now_and_then_do_not_move_the_deadline():
     with Clock() as clock:
         served = _Served()
