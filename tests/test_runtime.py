@@ -53,6 +53,7 @@ ip addr add 81.2.69.160/24 dev wan0
 ip link set wan0 up
 ip link set wan1 up
 echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
+ip -6 addr del ::1/128 dev lo
 ip -6 addr add 2001:db8::1/64 dev lo nodad
 ip -6 route add local 2001:db8::/64 dev lo
 exec "$@"

@@ -132,7 +132,7 @@ class Lan:
             self._ssdp = MulticastSocket(self._loop, self._interface, groups, ssdp.PORT, self._search)
         except (OSError, MemoryError) as error:
             if isinstance(error, OSError):
-                log.error("cannot serve %s (errno %d): is another UPnP daemon running?" % (where, error.errno))
+                log.error("cannot serve %s (errno %s): is another UPnP daemon running?" % (where, error.errno))
             self.close()
             self._served = self._present  # tried
             self._timers = [self._loop.call_later(_RETRY_MS, self.open)]
@@ -192,9 +192,9 @@ class Lan:
             self._set_timers([self._loop.call_later(_REPEAT_MS, lambda: self._notify(ssdp.ALIVE))])
 
     def _announce_again(self):
+        self._set_timers()  # first: whatever fails, there is a next time
         self._ssdp.join()  # switches that saw nothing of us for a while forget that we want to hear searches
         self._notify(ssdp.ALIVE)
-        self._set_timers()
 
     def _set_timers(self, timers=()):
         """Have the next announcement come before the present ones end, not at the same time as other devices'."""

@@ -184,7 +184,7 @@ class LeaseFile:
         self._is_pending = True
         if not self._is_failing:
             self._is_failing = True
-            log.error("%s cannot be written (errno %d): leases would not survive a restart; make room there"
+            log.error("%s cannot be written (errno %s): leases would not survive a restart; make room there"
                       % (self._path, error.errno))
 
     def is_foreign(self):

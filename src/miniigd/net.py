@@ -198,7 +198,7 @@ class HttpServer:
             sock, raw = self._sock.accept()
         except OSError as error:
             if not _would_block(error):
-                log.warning("accept failed (errno %d)" % error.errno)
+                log.warning("accept failed (errno %s)" % error.errno)
             return
         try:
             self._take(sock, split_address(raw)[0])
@@ -304,7 +304,7 @@ class NetlinkChannel:
         try:
             self._sock = netlink_socket(protocol, groups)
         except OSError as error:
-            raise FirewallError("netlink: the kernel lacks protocol %d (errno %d)" % (protocol, error.errno),
+            raise FirewallError("netlink: the kernel lacks protocol %d (errno %s)" % (protocol, error.errno),
                                 error.errno)
         self._is_clean = True  # nothing is left of an earlier conversation
 
@@ -335,7 +335,7 @@ class NetlinkChannel:
                     self._is_clean = True
                     return
         except OSError as error:
-            raise FirewallError("netlink: no answer from the kernel (errno %d)" % error.errno, error.errno)
+            raise FirewallError("netlink: no answer from the kernel (errno %s)" % error.errno, error.errno)
 
     def _drain(self):
         # What is left of a conversation that broke off must not be taken for an answer.
@@ -367,7 +367,7 @@ class NetlinkChannel:
         try:
             ignore_sender(self._sock, other._sock)
         except OSError as error:
-            log.debug("reports of our own changes are heard too (errno %d)" % error.errno)
+            log.debug("reports of our own changes are heard too (errno %s)" % error.errno)
 
     def watch(self, loop, pause_ms, notice):
         """Call notice() when the kernel reports anything, `pause_ms` after the first of a row of reports."""

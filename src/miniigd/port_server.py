@@ -138,7 +138,7 @@ class _Place:
                 self._sockets.append(self._make_socket(address))
             except (OSError, MemoryError) as error:
                 number = error.errno if isinstance(error, OSError) else ENOMEM
-                log.error("cannot serve %s on %s port %d (errno %d): does another program serve it?"
+                log.error("cannot serve %s on %s port %d (errno %s): does another program serve it?"
                           % (what, self._interface.name, natpmp.PORT, number))
                 self.is_failing = True
                 return False

@@ -173,7 +173,7 @@ def _is_end(datagram):
         if kind == ERROR and sequence == _LAST:
             number = -struct.unpack_from("@i", datagram, start)[0]
             if number and number != _ENOENT:
-                raise FirewallError("conntrack: the kernel refused (errno %d)" % number, number)
+                raise FirewallError("conntrack: the kernel refused (errno %s)" % number, number)
             return True
     return False
 
