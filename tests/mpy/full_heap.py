@@ -11,9 +11,9 @@ Run by tests/test_runtime.py, which makes the network: lo is the LAN, wan0 the W
 
 import errno
 import gc
+import select
 import socket
 import struct
-import sys
 
 import failing
 import helpers
@@ -28,6 +28,8 @@ ROUTER6, HOST6 = "2001:db8::1", "2001:db8::2"
 PORT = 5000
 LEASES, LEASES6 = "/var/run/test.leases", "/var/run/test.leases6"
 TURNS = 12
+_SLACK = 256  # bytes: a list or two that is bounded grew once more; 16 bytes for each request would be 12 kB
+_INVALID = 32  # POLLNVAL: no such descriptor
 WEEK_MS = 8 * 86400 * 1000
 CONNECTION = "urn:schemas-upnp-org:service:WANIPConnection:2"
 PINHOLES = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
@@ -228,12 +230,12 @@ def lines(path):
         return 0
 
 
-def next_descriptor():
-    """The lowest number that is free: one that is not given back makes it higher."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    number = sock.fileno()
-    sock.close()
-    return number
+def count_descriptors():
+    """How many of the first 200 are open."""
+    poll = select.poll()
+    for number in range(200):
+        poll.register(number, 0)
+    return 200 - len([1 for _, mask in poll.ipoll(0) if mask & _INVALID])
 
 
 def check_agreement(daemon):
@@ -271,7 +273,7 @@ def clear(daemon):
             assert lan._http._connections == [], "a connection is left"
             for one in lan._events._subscriptions:
                 assert not one.is_busy
-    return next_descriptor(), len(daemon.loop._selector.get_map())
+    return count_descriptors(), len(daemon.loop._selector.get_map())
 
 
 def prepare(daemon):
@@ -304,7 +306,7 @@ def full_heap(daemon, first, step, only):
                 assert kind(daemon), "the same request fails"
                 now = clear(daemon)
                 if now[0] == base[0] + 1 and now[1] == base[1]:
-                    lost += 1  # MicroPython's socket() and accept() lose it when there is no room for its object
+                    lost += 1  # MicroPython's socket and accept lose it when there is no room for its object
                     base = now
                 assert now == base, "descriptors, watched ones: %r, before %r" % (now, base)
             except Exception as error:
@@ -337,7 +339,7 @@ def growth(daemon, rounds):
         found.append(gc.mem_alloc())
     print("%d bytes after %d requests, %d bytes after %d" % (
         found[0], rounds * len(KINDS), found[1], 10 * rounds * len(KINDS)))
-    return 0 if found[1] <= found[0] else 1
+    return 0 if found[1] <= found[0] + _SLACK else 1
 
 
 def main(arguments):

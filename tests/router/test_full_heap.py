@@ -57,7 +57,7 @@ def written(client):
 def soap(action, arguments, length, router=LAN_ROUTER):
     """A request that is as long as it may be: its head has nearly 4,096 bytes, its body `length`."""
     body = "<s:Envelope><s:Body><u:%s>%s</u:%s></s:Body></s:Envelope>" % (
-        action, "".join("<%s>%s</%s>" % pair for pair in arguments), action)
+        action, "".join("<%s>%s</%s>" % (name, value, name) for name, value in arguments), action)
     body = body.ljust(length)
     head = "POST %s HTTP/1.1\r\nHost: %s\r\nSOAPAction: \"%s#%s\"\r\nContent-Length: %d\r\nX: " % (
         CONTROL[2], router, SERVICE % 2, action, len(body))
