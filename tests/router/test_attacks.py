@@ -370,7 +370,7 @@ def test_2026_pinhole_verification_takes_long_arguments(client):
             answer = client.http((
                 "POST /igd2/upnp/control/WANIPv6Firewall1 HTTP/1.1\r\nHost: %s\r\nSOAPAction: \"%s#%s\"\r\n"
                 "Content-Length: %d\r\n\r\n%s" % (LAN_ROUTER, service, action, len(body), body)).encode())
-            assert "<errorCode>402<" in answer, (action, value[:9])
+            assert "<errorCode>402<" in answer or not value and "<errorCode>704<" in answer, (action, value[:9])
 
 
 def test_default_accept_low_ports_and_ranges_of_others(client):

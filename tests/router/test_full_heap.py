@@ -29,18 +29,15 @@ def fill_the_tables(client):
     """Let the daemon find full lease files, with the longest descriptions; return how many lines each has."""
     router, most = client.lab.router, MAPPINGS[client.lab.model]
     end = int(router.check("date +%s")) + 100000
-    shares = [(LAN_HOST, min(1000, most - 100)), (LAN_HOST2, most - min(1000, most - 100))]
-    lines, port = [], 2000
-    for host, count in shares:
-        for _ in range(count):
-            port += 1
-            lines.append("TCP:%d:%s:%d:%d:%s\n" % (port, host, port, end, "d" * 63))
-    lines6 = ["TCP;2a00:11:0:1::%x;%d;;0;%d;%d;\n" % (2 + number // 200, 2000 + number, 1000 + number, end)
-              for number in range(PINHOLES)]
     router.check(INIT + " stop")
-    for path, text in zip(FILES, ("".join(lines), "".join(lines6))):
-        router.write(path, text)
-    router.check(INIT + " start")
+    first = min(1000, most - 100)  # of one host; the others are another's
+    # Written there: the router's line is slow.
+    router.check("port=2001; while [ $port -le %d ]; do host=%s; [ $port -le %d ] || host=%s; "
+                 "echo TCP:$port:$host:$port:%d:%s; port=$((port + 1)); done >%s"
+                 % (2000 + most, LAN_HOST, 2000 + first, LAN_HOST2, end, "d" * 63, FILES[0]), timeout=120)
+    router.check("number=0; while [ $number -lt %d ]; do echo \"TCP;2a00:11:0:1::$((number / 200 + 2));$((number + 2000));;0;"
+                 "$((number + 1000));%d;\"; number=$((number + 1)); done >%s" % (PINHOLES, end, FILES[1]), timeout=120)
+    router.check(INIT + " start", timeout=60)
     limit = time.monotonic() + 180
     while time.monotonic() < limit:
         with contextlib.suppress(OSError, IndexError):
