@@ -120,5 +120,5 @@ def _with_tests(folder):
     names = sorted(path.stem for path in (kit.TOP / "tests" / "unit").glob("test_*.py"))
     (folder / "frozen").mkdir(exist_ok=True)
     (folder / "frozen" / "unit_tests.py").write_text("NAMES = %r\n" % (names,))
-    return ["FROZEN_MANIFEST=" + str(kit.TOP / "tests/mpy/manifest.py"),
+    return ["LEAN_TESTS=1", "FROZEN_MANIFEST=" + str(kit.TOP / "tests/mpy/manifest.py"),
             'CFLAGS_EXTRA=-DMICROPY_ENABLE_SOURCE_LINE=1 -DLEAN_PROGRAM=\'"run_unit_tests"\'']

@@ -123,16 +123,23 @@ def test_what_is_promised_has_its_tests(document, heading):
     found = rows(document, heading)
     assert len(found) > 10
     for _, names in found:
-        for name in names.split():
-            path, _, function = name.partition("::")
-            paths = [one / path for one in (TOP / "tests" / "router", TOP / "tests", TOP) if (one / path).exists()]
-            assert paths and "\ndef %s(" % function in paths[0].read_text(), name
+        check_tests(names, "router")
+
+
+def check_tests(names, folder):
+    """The tests of these names exist, in that folder unless they name another."""
+    assert names
+    for name in names.split():
+        path, _, function = name.partition("::")
+        paths = [one / path for one in (TOP / "tests" / folder, TOP / "tests", TOP) if (one / path).exists()]
+        assert paths and "\ndef %s(" % function in paths[0].read_text(), name
 
 
 def test_the_limits_are_where_the_document_says():
     found = rows("security.md", "Limits")
     assert len(found) > 15
-    for _, _, where in found:
+    for _, _, where, tests in found:
+        check_tests(tests, "unit")
         for part in where.split(", "):
             path, *names = part.split()
             text = [one / path for one in (TOP / "src" / "miniigd", TOP) if (one / path).exists()][0].read_text()

@@ -89,3 +89,45 @@ def test_capabilities_are_given_up_for_good_and_for_programs_too(target):
         # What root starts has what the bounding set and no_new_privs leave.
         assert int(program["CapEff"], 16) == int(program["CapPrm"], 16) == (
             mine["CapPrm"] & mask if os.geteuid() == 0 else 0)
+
+
+# A network of its own for tests/mpy/full_heap.py, and a /var/run: the daemon serves the loopback interface there. A
+# LAN host's IPv6 address is one that everything in the prefix stands for.
+NETWORK = """
+set -e
+mount -t tmpfs none /run
+ip link set lo up
+ip link add wan0 type veth peer name wan1
+ip addr add 81.2.69.160/24 dev wan0
+ip link set wan0 up
+ip link set wan1 up
+echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
+ip -6 addr del ::1/128 dev lo
+ip -6 addr add 2001:db8::1/64 dev lo nodad
+ip -6 route add local 2001:db8::/64 dev lo
+exec "$@"
+"""
+
+
+def run_daemon(*words, timeout=600):
+    """Run full_heap.py with these arguments; return what it says."""
+    result = subprocess.run(["unshare", "--net", "--mount", "sh", "-c", NETWORK, "sh", runtime.binary(HOST, tests=True),
+                             *words], capture_output=True, text=True, timeout=timeout)
+    print(result.stdout + result.stderr)
+    assert "please report" not in result.stderr
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def test_memory_that_runs_out_costs_one_request():
+    """At every 43rd allocation of each kind of request; all of them take half an hour."""
+    found = re.findall(r"^(\w+): (\d+) places, (\d+) descriptors lost$", run_daemon("full-heap", "1", "43"), re.M)
+    assert len(found) == 16 and sum(int(places) for _, places, _ in found) > 200
+    # MicroPython makes the objects of sockets behind their descriptors, which are lost where there is no room for them.
+    assert sum(int(lost) for _, _, lost in found) <= 20
+
+
+def test_memory_does_not_grow():
+    """The bytes in use after N and after 10 N requests of all kinds are the same."""
+    first, second = re.findall(r"(\d+) bytes after", run_daemon("growth", "5"))
+    assert int(second) <= int(first) + 256

@@ -15,7 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 SANS_IO = ("http", "ssdp", "soap", "xml", "description", "scpd", "mapping", "policy", "errors", "netlink", "interfaces",
            "control", "commands", "administration", "status", "gateway", "services", "firewall", "gena", "rate", "ports",
            "dynamic", "natpmp", "pcp", "pcp_server")
-INPUT_OUTPUT = {"socket", "select", "selectors", "time", "os", "miniigd.net", "miniigd.loop", "miniigd.lan",
+INPUT_OUTPUT = {"socket", "select", "selectors", "time", "os", "miniigd.net", "miniigd.netlink_channel", "miniigd.loop", "miniigd.lan",
                 "miniigd.datagram", "miniigd.port_server"}
 
 

@@ -42,7 +42,7 @@ class Channel:
         except OSError as error:
             if not self._is_failing:
                 self._is_failing = True
-                log.warning("no commands are taken on %s (errno %d)%s" % (
+                log.warning("no commands are taken on %s (errno %s)%s" % (
                     self._path, error.errno, ": another miniigd is running" if error.errno == errno.EADDRINUSE else ""))
             self._retry = self.loop.call_later(_RETRY_MS, self.open)
             return
@@ -64,7 +64,7 @@ class Channel:
             sock, uid = accept_local(self._sock)
         except OSError as error:
             if error.errno != errno.EAGAIN:
-                log.warning("a command was not taken (errno %d)" % error.errno)
+                log.warning("a command was not taken (errno %s)" % error.errno)
             return
         if uid:
             log.warning("a command of the user %d was not taken: only root's are" % uid)

@@ -43,7 +43,7 @@ def _reason(number):
         return "the daemon is not running: /etc/init.d/miniupnpd start"
     if number in (errno.EACCES, errno.EPERM):
         return "only root may do that"
-    return "the daemon does not answer (errno %d)" % (number or 0)
+    return "the daemon does not answer (errno %s)" % (number or 0)
 
 
 def _fail(text):

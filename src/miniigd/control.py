@@ -106,7 +106,10 @@ class Control:
             values = action.function(context, arguments)
         except UPnPError as error:
             code = code_of_version(error.code, name, context.version)
-            log.debug("%s for %s: %d %s" % (name, context.caller, code, error.reason))
+            if error.code == 402:  # what is too long, too deep or too much is: nobody else says so
+                log.event("refused", context.caller, "%s to %s: %s" % (name, context.caller, error.reason))
+            else:
+                log.debug("%s for %s: %d %s" % (name, context.caller, code, error.reason))
             return reply(500, soap.fault(code, service.short_id), request=request)
         return reply(200, soap.response(soap.spoken_type(header, service), action, values), request=request)
 

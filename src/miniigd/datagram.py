@@ -43,10 +43,10 @@ class DatagramSocket:
             self._sock.setsockopt(self._numbers[0], self._numbers[3], self._where)
             self._set_up(is_ipv6)
             self._sock.setblocking(False)
-        except OSError:
+            loop.register(self._sock, EVENT_READ, self._read)
+        except (OSError, MemoryError):
             self._sock.close()
             raise
-        loop.register(self._sock, EVENT_READ, self._read)
 
     def _set_up(self, is_ipv6):
         pass
@@ -65,7 +65,7 @@ class DatagramSocket:
         try:
             self._sock.sendto(datagram, address(peer[0], peer[1]))
         except OSError as error:
-            log.debug("a datagram was not sent (errno %d)" % error.errno)
+            log.debug("a datagram was not sent (errno %s)" % error.errno)
 
     def close(self):
         """End it."""
@@ -96,4 +96,4 @@ class MulticastSocket(DatagramSocket):
                 try:
                     self._sock.setsockopt(self._numbers[0], option, ip_bytes(group) + self._where)
                 except OSError as error:
-                    log.debug("the multicast group was not joined anew (errno %d)" % error.errno)
+                    log.debug("the multicast group was not joined anew (errno %s)" % error.errno)

@@ -38,10 +38,11 @@ class Events:
         self._subscriptions.expire(self._loop.now)
         if request.method == "UNSUBSCRIBE":
             return self._subscriptions.unsubscribe(request)
-        answer, subscription = self._subscriptions.subscribe(request, caller, self._loop.now, version, service)
+        host = self._gateway.hosts.name(caller, self._interface.index)
+        answer, subscription = self._subscriptions.subscribe(request, caller, self._loop.now, version, service, host)
         if subscription is not None:
             log.debug("%s subscribed to %s" % (caller, service.id))
-            self._later(_FIRST_MS, subscription)
+            self._later(_FIRST_MS, subscription)  # its first message
         return answer
 
     def look(self):
@@ -65,13 +66,12 @@ class Events:
 
     def _later(self, delay_ms, subscription):
         """Send it a message then, and none before."""
-        subscription.is_busy = True
-
         def due():
             subscription.is_busy = False
             self._send(subscription)
 
         self._loop.call_later(delay_ms, due)
+        subscription.is_busy = True
 
     def _send(self, subscription):
         """Send a message if the subscriber does not know everything yet."""
@@ -87,6 +87,7 @@ class Events:
         except OSError:  # no socket is to be had for the moment
             self._sent(subscription, False)
         except MemoryError:
+            subscription.is_busy = False
             subscription.forget()
             self._state = None  # everybody is told again
             raise
@@ -102,7 +103,7 @@ class Events:
         if subscription.failures < _MAX_FAILURES:
             self._later(_RETRY_MS * subscription.failures, subscription)
         elif subscription in self._subscriptions:
-            log.info("%s takes no events any more: subscription dropped" % subscription.host)
+            log.event("closed", subscription.host, "a subscription of %s: it takes no events any more" % subscription.host)
             self._subscriptions.remove(subscription)
 
     def close(self):

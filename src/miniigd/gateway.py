@@ -7,6 +7,7 @@ happened. Knows no bytes of any protocol.
 from . import log
 from .compat import const
 from .errors import FirewallError, UPnPError
+from .hosts import Hosts
 from .mapping import PortMapping, maker_of
 from .pinholes import Pinholes
 from .policy import Policy
@@ -21,11 +22,12 @@ _EXPIRE_AT_ONCE = const(16)  # mappings closed in one turn of the loop; the rest
 class Gateway:
     """The mapping table, the firewall that mirrors it and the WAN side, as one; no lease is longer than `max_lease`.
 
-    `pinholes` are what it does for IPv6.
+    `pinholes` are what it does for IPv6; `hosts` (Hosts) tells whose an address is.
     """
 
     def __init__(self, table, firewall, wan, max_lease=MAX_LEASE, leases=None, flows=None, policy=None, leases6=None,
-                 allows_pinholes=True):
+                 allows_pinholes=True, hosts=None):
+        self.hosts = hosts or Hosts()
         self.policy = policy or Policy()
         self.table = table
         self.firewall = firewall
@@ -74,15 +76,15 @@ class Gateway:
             raise
         if replaced is not None:
             mapping.is_recorded = replaced.is_recorded  # by the same line, which may be taken out before it is written anew
-            if not mapping.enabled or mapping.internal_port != replaced.internal_port:
-                self._end_flows([replaced])
-        if mapping.enabled and self.flows is not None:
-            self.flows.begin(mapping)
         if self._leases is not None:
             if replaced is None and mapping.enabled and self.table.is_last(mapping):
                 self._leases.append(mapping, now, now * 1000)
             else:
                 self._leases.mark_changed()
+        if replaced is not None and not (mapping.enabled and mapping.internal_port == replaced.internal_port):
+            self._end_flows([replaced])
+        if mapping.enabled and self.flows is not None:
+            self.flows.begin(mapping)
         log.event("opened" if replaced is None else "renewed", caller,
                   "%s for %d s%s: %s" % (mapping, seconds, "" if caller == internal_client else " by " + caller,
                                          mapping.shown_description))
@@ -194,11 +196,11 @@ class Gateway:
             self.flows.end(opened)
 
     def _forget(self, mappings):
-        self._end_flows(mappings)
-        for mapping in mappings:
+        for mapping in mappings:  # first: it needs no memory
             self.table.remove(mapping)
         if self._leases is not None:
             self._leases.mark_changed()
+        self._end_flows(mappings)
 
     def expire(self, now):
         """Close what has ended, not too many at once; return the second at which to look again, or None."""

@@ -10,6 +10,7 @@ Sans-IO: requests and `now` (seconds) in, answers and messages out. Who sends is
 Raises HTTPError; any other exception is a bug.
 """
 
+from . import log
 from .compat import const, ip6_bytes
 from .http import HTTPError, authority, reply, split_authority
 from .soap import text_of
@@ -23,8 +24,9 @@ _MAX_PATH = const(200)  # bytes of a callback's path; the longest met has 60
 class Subscription:
     """One subscriber of one service: `sid`, where it listens (`host`, `port`, `path`), `expires` in seconds."""
 
-    def __init__(self, sid, version, service, host, port, path, expires):
+    def __init__(self, sid, version, service, host, port, path, expires, owner):
         self.sid = sid
+        self.owner = owner  # whose subscription it counts as: a host may have many addresses
         self.version = version
         self.service = service
         self.host = host
@@ -80,8 +82,12 @@ class Subscriptions:
     def __contains__(self, subscription):
         return subscription in self._subscriptions
 
-    def subscribe(self, request, caller, now, version, service):
-        """Answer SUBSCRIBE (4.1.1, 4.1.2): return (answer, the new Subscription, or None for a renewal)."""
+    def subscribe(self, request, caller, now, version, service, owner=""):
+        """Answer SUBSCRIBE (4.1.1, 4.1.2): return (answer, the new Subscription, or None for a renewal).
+
+        `owner` names the host behind the address `caller`, where that is known.
+        """
+        owner = owner or caller
         sid, kind, callback = request.header(b"sid"), request.header(b"nt"), request.header(b"callback")
         if sid is not None:
             subscription = self._find(sid, kind, callback)
@@ -90,10 +96,13 @@ class Subscriptions:
         if kind != b"upnp:event":
             raise HTTPError(412)
         host, port, path = _callback(callback or b"", caller)
-        count = len([1 for one in self._subscriptions if one.host == caller])
-        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS or count >= MAX_SUBSCRIPTIONS_PER_HOST:
+        count = len([1 for one in self._subscriptions if one.owner == owner])
+        is_full = len(self._subscriptions) >= MAX_SUBSCRIPTIONS
+        if is_full or count >= MAX_SUBSCRIPTIONS_PER_HOST:
+            log.event("refused", caller, "a subscription to %s: %s" % (
+                caller, "there are %d already" % MAX_SUBSCRIPTIONS if is_full else "it has %d already" % count))
             raise HTTPError(503)
-        subscription = Subscription(self._make_sid(), version, service, host, port, path, now + _timeout(request))
+        subscription = Subscription(self._make_sid(), version, service, host, port, path, now + _timeout(request), owner)
         self._subscriptions.append(subscription)
         return _answer(request, subscription, now), subscription
 

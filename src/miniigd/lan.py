@@ -130,8 +130,9 @@ class Lan:
             self._http = HttpServer(self._loop, self._interface, self._port,
                                     lambda request, peer: control.respond(request, peer, self._loop.now), self.is_ipv6)
             self._ssdp = MulticastSocket(self._loop, self._interface, groups, ssdp.PORT, self._search)
-        except OSError as error:
-            log.error("cannot serve %s (errno %d): is another UPnP daemon running?" % (where, error.errno))
+        except (OSError, MemoryError) as error:
+            if isinstance(error, OSError):
+                log.error("cannot serve %s (errno %s): is another UPnP daemon running?" % (where, error.errno))
             self.close()
             self._served = self._present  # tried
             self._timers = [self._loop.call_later(_RETRY_MS, self.open)]
@@ -147,7 +148,8 @@ class Lan:
             group = ssdp.GROUP_LINK if is_link_local(ip6_bytes(address)) else ssdp.GROUP_SITE
         locations = {version: "http://%s%s" % (authority(address, self._port), description.description_path(version))
                      for version in self._device.versions}
-        return ssdp.Responder(targets, locations, self._max_age, self._boot, group), (group, ssdp.PORT)
+        return ssdp.Responder(targets, locations, self._max_age, self._boot, group,
+                              lambda peer: self._gateway.hosts.find(peer, self._interface.index)), (group, ssdp.PORT)
 
     def _responder_for(self, peer):
         """Return the Responder whose address a host with the address `peer` can reach best."""
@@ -165,15 +167,15 @@ class Lan:
         if not answers:
             return
         if self._waiting < _MAX_WAITING:
-            self._waiting += 1
             self._loop.call_later(ssdp.ANSWER_MS, lambda: self._answer_waiting(answers, peer))
+            self._waiting += 1
         else:
             self._send(answers, peer)
 
     def _answer_waiting(self, answers, peer):
-        self._waiting -= 1
         if self._ssdp is not None:
             self._send(answers, peer)
+        self._waiting -= 1
 
     def _send(self, datagrams, peer):
         for datagram in datagrams:
@@ -190,15 +192,16 @@ class Lan:
             self._set_timers([self._loop.call_later(_REPEAT_MS, lambda: self._notify(ssdp.ALIVE))])
 
     def _announce_again(self):
+        self._set_timers()  # first: whatever fails, there is a next time
         self._ssdp.join()  # switches that saw nothing of us for a while forget that we want to hear searches
         self._notify(ssdp.ALIVE)
-        self._set_timers()
 
     def _set_timers(self, timers=()):
         """Have the next announcement come before the present ones end, not at the same time as other devices'."""
-        self._cancel_timers()
         early = self._notify_ms * (1 + random_bytes(1)[0]) // 4096
-        self._timers = [self._loop.call_later(self._notify_ms - early, self._announce_again)] + list(timers)
+        timers = [self._loop.call_later(self._notify_ms - early, self._announce_again)] + list(timers)
+        self._cancel_timers()
+        self._timers = timers
 
     def _cancel_timers(self):
         for timer in self._timers:

@@ -105,8 +105,8 @@ class LeaseFile:
 
     def append(self, mapping, now, now_ms):
         """A mapping came behind all others: write it at once, so that no SIGKILL loses it, if that may be."""
+        was_pending, self.is_changed = self.is_changed, True  # memory may run out at any of these
         if self._mark is None or self._mark != file_mark(self._path) or self._has_jumped() or not self._takes(now_ms):
-            self.is_changed = True
             return
         try:
             with open(self._path, "a") as file:
@@ -116,6 +116,7 @@ class LeaseFile:
             return
         mapping.is_recorded = True
         self._mark = file_mark(self._path)
+        self.is_changed = was_pending
 
     def mark_changed(self):
         """Something else changed: the file is to be written anew."""
@@ -153,7 +154,7 @@ class LeaseFile:
         self._takes(now_ms)
         offset = wall_seconds() - now
         temporary = self._path + ".new"
-        self.is_changed = False
+        self.is_changed = True  # memory may run out at any of these
         try:
             create(temporary)
             with open(temporary, "w") as file:
@@ -161,8 +162,7 @@ class LeaseFile:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
             if self.is_foreign():
-                self.is_changed = True  # somebody edited it meanwhile: that has to be read before it is replaced
-                return
+                return  # somebody edited it meanwhile: that has to be read before it is replaced
             rename(temporary, self._path)
             for mapping in mappings:
                 mapping.is_recorded = mapping.enabled
@@ -174,6 +174,7 @@ class LeaseFile:
         self._is_failing = False
         self._mark = file_mark(self._path)
         self._cost_ms = monotonic_ms() - begun_ms
+        self.is_changed = False
 
     def _has_jumped(self):
         return self._offset is None or abs(wall_seconds() - monotonic_ms() // 1000 - self._offset) > _JUMP
@@ -190,7 +191,7 @@ class LeaseFile:
         self.is_changed = True
         if not self._is_failing:
             self._is_failing = True
-            log.error("%s cannot be written (errno %d): leases would not survive a restart; make room there"
+            log.error("%s cannot be written (errno %s): leases would not survive a restart; make room there"
                       % (self._path, error.errno))
 
     def is_foreign(self):

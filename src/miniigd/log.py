@@ -2,7 +2,8 @@
 
 What hosts of the LAN make us say is an `event`, and a host that asks all day must not push everything else out of the
 router's log, which is a few hundred lines in memory: of each kind of event a host gets so many lines at once, then one
-every so often, and how many were left out is said. On the level of debugging, and before there is a clock, nothing is.
+every so often, all hosts together (one may have many addresses) have a bound too, and how many were left out is said. On
+the level of debugging, and before there is a clock, nothing is.
 """
 
 import sys
@@ -14,13 +15,17 @@ _NAMES = ("debug", "info", "warning", "error")
 
 _BURST = const(20)  # lines
 # kind of event -> seconds for each further line. Clients renew every half a minute and are refused as often.
-_PAUSES = {"opened": 10, "closed": 10, "renewed": 600, "refused": 300}
+_PAUSES = {"opened": 10, "closed": 10, "renewed": 600, "refused": 300, "dropped": 300}
+_WARNINGS = ("refused", "dropped")
+_BURST_OF_ALL = const(200)  # lines of all kinds and hosts together,
+_PAUSE_OF_ALL = const(5)  # and seconds for each further one
 _QUIET = const(60)  # seconds without anything left out, after which the number is said by itself
 _MOST_BUCKETS = const(64)  # of those beyond, all hosts together have one of each kind
 
 _threshold = [INFO]
 _clock = [None]  # a function that returns seconds
 _buckets = {}  # kind and host -> _Bucket
+_all = [None]  # _Bucket
 
 
 def set_level(level):
@@ -45,11 +50,12 @@ def _write(level, text):
 
 
 class _Bucket:
-    """The lines that may be written about one kind of event of one host."""
+    """The lines that may be written about one kind of event of one host, or about all of them."""
 
-    def __init__(self, pause, now):
+    def __init__(self, pause, now, burst=_BURST):
         self._pause = pause
-        self._lines = _BURST
+        self._burst = burst
+        self._lines = burst
         self._since = now  # when the first of the lacking lines began to come back
         self.left_out = 0
         self.missed = now  # when a line was left out last
@@ -57,20 +63,24 @@ class _Bucket:
     def refill(self, now):
         """Take back the lines whose time has come; return True when all are there."""
         regained = (now - self._since) // self._pause
-        self._lines = min(_BURST, self._lines + regained)
+        self._lines = min(self._burst, self._lines + regained)
         self._since += regained * self._pause
-        return self._lines == _BURST
+        return self._lines == self._burst
 
     def takes(self, now):
         """Count a line; return False when it is one too many."""
         if self.refill(now):
             self._since = now
         if not self._lines:
-            self.left_out += 1
-            self.missed = now
+            self.miss(now)
             return False
         self._lines -= 1
         return True
+
+    def miss(self, now):
+        """Count a line that is not written."""
+        self.left_out += 1
+        self.missed = now
 
 
 def _bucket(kind, host, now):
@@ -89,17 +99,22 @@ def set_clock(clock):
     """Count events from now on: `clock()` returns seconds. None: write them all."""
     _clock[0] = clock
     _buckets.clear()
+    _all[0] = clock and _Bucket(_PAUSE_OF_ALL, clock(), _BURST_OF_ALL)
 
 
 def event(kind, host, text):
-    """Log "KIND TEXT", what was done for a `host` of the LAN: opened, renewed, closed, or refused, a warning."""
-    level = WARNING if kind == "refused" else INFO
+    """Log "KIND TEXT", what was done for a `host` of the LAN: opened, renewed, closed, or a warning: refused, dropped."""
+    level = WARNING if kind in _WARNINGS else INFO
     if level < _threshold[0]:
         return
     text = "%s %s" % (kind, text)
     if _clock[0] is not None and _threshold[0] > DEBUG:
-        bucket = _bucket(kind, host, _clock[0]())
-        if not bucket.takes(_clock[0]()):
+        now = _clock[0]()
+        bucket = _bucket(kind, host, now)
+        if not bucket.takes(now):
+            return
+        if not _all[0].takes(now):
+            bucket.miss(now)
             return
         if bucket.left_out:
             text += " (%d such lines about %s left out)" % (bucket.left_out, host)

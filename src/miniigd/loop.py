@@ -11,10 +11,12 @@ import gc
 import selectors
 
 from . import log
-from .compat import monotonic_ms, read_signal, select_ms, signal_fd
+from .compat import const, monotonic_ms, read_signal, select_ms, signal_fd
 
 EVENT_READ = selectors.EVENT_READ
 EVENT_WRITE = selectors.EVENT_WRITE
+
+_SHORT_MS = const(1000)  # until what ran out of memory is tried again
 
 
 class Timer:
@@ -32,6 +34,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._timers = []  # the one that is due last comes first
         self._is_running = False
+        self._is_short = False  # the end of a turn ran out of memory
         self._on_signal = {}
         self.at_end_of_turn = None  # called when everything that was ready and due is done
         self._start_ms = monotonic_ms() - 1000  # so that 0 is always in the past
@@ -55,12 +58,16 @@ class Loop:
 
     def call_later(self, delay_ms, callback):
         """Call `callback()` once, `delay_ms` from now; return its Timer."""
-        timer, timers = Timer(self.now_ms + delay_ms, callback), self._timers
+        timer = Timer(self.now_ms + delay_ms, callback)
+        self._insert(timer)
+        return timer
+
+    def _insert(self, timer):
+        timers = self._timers
         place = len(timers)
         while place and timers[place - 1].when_ms <= timer.when_ms:
             place -= 1
         timers.insert(place, timer)
-        return timer
 
     def cancel(self, timer):
         """Forget a timer; one that has fired, or None, is ignored."""
@@ -91,10 +98,16 @@ class Loop:
     def run(self):
         """Serve until `stop`."""
         self._is_running = True
+        guard, turn = self._guard, self._turn_when_due
         while self._is_running:
-            self.turn(self._wait_ms())
+            guard(turn, ())  # memory may run out between two handlers, too
+
+    def _turn_when_due(self):
+        self.turn(self._wait_ms())
 
     def _wait_ms(self):
+        if self._is_short:
+            return _SHORT_MS
         if not self._timers:
             return None
         return max(0, self._timers[-1].when_ms - (monotonic_ms() - self._start_ms))
@@ -108,16 +121,29 @@ class Loop:
                 self._guard(key.data, (events,))
         # One alone: where many are due at once, those who ask meanwhile are not kept waiting by all of them.
         if self._timers and self._timers[-1].when_ms <= self.now_ms:
-            self._guard(self._timers.pop().callback, ())
+            timer = self._timers.pop()
+            if not self._guard(timer.callback, ()):
+                # What it is for is nobody's request: it comes again. There is room: it was in the list just now.
+                timer.when_ms = self.now_ms + _SHORT_MS
+                self._insert(timer)
         if self.at_end_of_turn is not None:
-            self._guard(self.at_end_of_turn, ())
+            self._is_short = True
+            self._is_short = not self._guard(self.at_end_of_turn, ())
 
     def _guard(self, callback, arguments):
-        """Nothing that one client does may end the daemon: log what nobody foresaw and go on."""
+        """Nothing that one client does may end the daemon: log what nobody foresaw and go on.
+
+        Return False when memory ran out.
+        """
         try:
             callback(*arguments)
         except MemoryError:
             gc.collect()
-            log.error("out of memory: a request was dropped")
+            try:
+                log.event("dropped", "all", "a request: out of memory")  # who brings this about can do it all day
+            except MemoryError:
+                pass
+            return False
         except Exception as error:
             log.exception("a handler", error)
+        return True

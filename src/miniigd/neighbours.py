@@ -1,11 +1,12 @@
 """Which host is behind an address: the kernel's table of link-layer addresses (rtnetlink(7), RTM_GETNEIGH).
 
 A host has several IPv6 addresses and mostly an IPv4 one too, and may ask for any of them by any other. Two addresses
-are one host's when the kernel knows them with the same link-layer address on the same interface. Asked only when
-somebody asks for a pinhole to another address than the one that it calls from.
+are one host's when the kernel knows them with the same link-layer address on the same interface. Asked when somebody
+wants a pinhole to another address than the one that it calls from, and by hosts.py for who asks much.
 
     neighbours = Neighbours(lambda: NetlinkChannel(PROTOCOL))
     neighbours.is_same_host(raw, other, index)    # addresses as 4 or 16 bytes; never raises
+    neighbours.find(raw, index)                   # the link-layer address, or None
 """
 
 import errno
@@ -30,25 +31,42 @@ _ANSWER_MS = const(40)
 
 
 class Neighbours:
-    """The kernel's table of neighbours; `open_channel()` returns a net.NetlinkChannel, which is closed after use."""
+    """The kernel's table of neighbours; `open_channel()` returns a netlink_channel.NetlinkChannel, which is closed after use."""
 
     def __init__(self, open_channel):
         self._open_channel = open_channel
         self._channel = None
+        self._is_failing = False  # said in the log
         self._has_single = True  # the kernel can be asked for one entry (Linux 5.0)
+
+    def find(self, raw, index):
+        """Return the link-layer address (bytes) behind an address on the interface with that index; None: unknown."""
+        return self._with_channel(lambda: self._find(raw, index))
 
     def is_same_host(self, raw, other, index):
         """True when both addresses belong to one host on the interface with that index."""
+
+        def compare():
+            host = self._find(raw, index)
+            return host is not None and host == self._find(other, index, True)
+
+        return bool(self._with_channel(compare))
+
+    def _with_channel(self, ask):
+        """Return ask() while there is a channel; None, said in the log once in a row, when the kernel cannot be asked."""
         try:
             self._channel = self._open_channel()
             try:
-                host = self._find(raw, index)
-                return host is not None and host == self._find(other, index, True)
+                found = ask()
+                self._is_failing = False
+                return found
             finally:
                 self._channel.close()
         except FirewallError as error:
-            log.warning("neighbours cannot be looked up: %s" % error.text)
-            return False
+            if not self._is_failing:
+                self._is_failing = True
+                log.warning("neighbours cannot be looked up: %s" % error.text)
+            return None
 
     def _find(self, raw, index, is_patient=False):
         """Return the link-layer address (bytes) behind an address, or None; `is_patient`: have it asked if need be."""

@@ -1,7 +1,7 @@
 """Sockets: the only module that opens, reads, writes and closes them.
 
-HttpServer serves one LAN interface, is bound to it and hears nobody else, as datagram.py's sockets are. NetlinkChannel is
-a conversation with the kernel. No bytes are understood here.
+HttpServer serves one LAN interface, is bound to it and hears nobody else, as datagram.py's sockets are. No bytes are
+understood here.
 """
 
 import errno
@@ -9,8 +9,7 @@ import socket
 
 from . import log
 from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
-                     ignore_sender, ip_bytes, netlink_socket, receive_into, shutdown, split_address)
-from .errors import FirewallError
+                     ip_bytes, receive_into, shutdown, split_address)
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
@@ -22,9 +21,6 @@ _REQUEST_MS = const(15000)  # for each request and its answer, from accept or fr
 _DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
 _READ = const(2048)  # bytes at once
 _SWEEP_MS = const(500)  # between two looks for connections whose time is over
-_NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is asked here
-_NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
-_MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
 
 
@@ -51,7 +47,7 @@ def bound(interface, ip, port, kind, is_shared=True):
         if ":" in ip:
             sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
         sock.bind(address(ip, port))
-    except OSError:
+    except (OSError, MemoryError):
         sock.close()
         raise
     return sock
@@ -79,8 +75,8 @@ class _Connection:
         self.ends_ms = 0  # when it is ended at the latest
 
     def start(self, loop):
-        loop.register(self._sock, self._events, self._ready)
         self.ends_ms = loop.now_ms + _REQUEST_MS
+        loop.register(self._sock, self._events, self._ready)
 
     def _ready(self, events):
         if self._later is None:
@@ -111,7 +107,8 @@ class _Connection:
 
     def _serve_next(self):
         self._later = None
-        self._guarded(self._serve)
+        if self._sock is not None:  # where memory ran out it was closed, and the timer came again
+            self._guarded(self._serve)
 
     def _read(self):
         """Take what came; return True when there may be a request in it."""
@@ -139,6 +136,7 @@ class _Connection:
         try:
             request = self._reader.next_request()
         except HTTPError as error:
+            log.event("refused", self.peer, "a request of %s: HTTP status %d" % (self.peer, error.status))
             self._is_last = True
             self._out = (error_reply(error),)
             return True
@@ -177,6 +175,12 @@ class _Connection:
             self._events = events
             self._server.loop.modify(self._sock, events, self._ready)
 
+    def end_late(self):
+        """The time is over: worth a line where there is something that was not done."""
+        if self._reader.has_more or self._out:
+            log.event("refused", self.peer, "a connection of %s: it takes too long" % self.peer)
+        self.close()
+
     def _finish(self):
         # Closing with unread input would send a reset, which can overtake the answer: say that we are done, and let
         # the client close.
@@ -211,19 +215,26 @@ class HttpServer:
         try:
             self._sock.listen(_BACKLOG)
             self._sock.setblocking(False)
-        except OSError:
+            loop.register(self._sock, EVENT_READ, self._accept)
+        except (OSError, MemoryError):
             self._sock.close()
             raise
-        loop.register(self._sock, EVENT_READ, self._accept)
 
     def _accept(self, events):
         try:
             sock, raw = self._sock.accept()
         except OSError as error:
             if not _would_block(error):
-                log.warning("accept failed (errno %d)" % error.errno)
+                log.warning("accept failed (errno %s)" % error.errno)
             return
-        peer = split_address(raw)[0]
+        try:
+            self._take(sock, split_address(raw)[0])
+        except MemoryError:
+            sock.close()
+            raise
+
+    def _take(self, sock, peer):
+        """Serve a connection of the host `peer`, where there is room for it; whole, or not at all."""
         if not self._interface.has_neighbour(ip_bytes(peer)) or not self._has_room(peer):
             sock.close()
             return
@@ -235,8 +246,13 @@ class HttpServer:
         sock.setblocking(False)
         connection = _Connection(self, sock, peer)
         self._connections.append(connection)
-        connection.start(self.loop)
-        self._watch()
+        try:
+            self._watch()
+            connection.start(self.loop)
+        except MemoryError:
+            self._connections.remove(connection)
+            sock.close()
+            raise
 
     def _watch(self):
         if self._connections and self._sweep_timer is None:
@@ -244,10 +260,11 @@ class HttpServer:
 
     def _sweep(self):
         """End the connections whose time is over; one timer for all is less work than one for each."""
-        self._sweep_timer = None
         for connection in list(self._connections):
             if connection.ends_ms <= self.loop.now_ms:
-                connection.close()
+                connection.end_late()
+        self.loop.cancel(self._sweep_timer)  # where memory ran out there may be another one
+        self._sweep_timer = None
         self._watch()
 
     def _has_room(self, peer):
@@ -281,6 +298,16 @@ class Delivery:
         self._sent = 0
         self._done = done
         self._sock = _socket(host, socket.SOCK_STREAM)
+        self._deadline = None  # Timer
+        try:
+            self._start(interface, host, port)
+        except MemoryError:
+            loop.cancel(self._deadline)
+            self._sock.close()
+            raise
+
+    def _start(self, interface, host, port):
+        loop = self._loop
         self._deadline = loop.call_later(_DELIVERY_MS, lambda: self._end(False))
         try:
             self._sock.setblocking(False)
@@ -311,90 +338,3 @@ class Delivery:
             self._sock.close()
             self._sock = None
             self._done(is_done)
-
-
-class NetlinkChannel:
-    """A netlink socket of `protocol`: `transact` and `converse` ask the kernel, `listen` hears the `groups`."""
-
-    def __init__(self, protocol, groups=0):
-        try:
-            self._sock = netlink_socket(protocol, groups)
-        except OSError as error:
-            raise FirewallError("netlink: the kernel lacks protocol %d (errno %d)" % (protocol, error.errno),
-                                error.errno)
-        self._is_clean = True  # nothing is left of an earlier conversation
-
-    def transact(self, data, is_answered, is_short=False):
-        """Send messages, return the datagrams that answer, up to the one for which `is_answered(datagram)` is true.
-
-        `is_short` promises that none of them is long. FirewallError as `converse`.
-        """
-        answers = []
-        self.converse(data, is_answered, answers.append, is_short)
-        return answers
-
-    def converse(self, data, is_answered, take, is_short=False):
-        """Send messages, and call take(datagram) with each that answers, up to the one that `is_answered`.
-
-        The kernel works while we send: every answer is there when we begin to read. FirewallError when it says
-        nothing, or that it cannot take messages.
-        """
-        if not self._is_clean:
-            self._drain()
-        self._is_clean = False
-        try:
-            self._sock.send(data)
-            while True:
-                datagram = self._sock.recv(_NETLINK_SHORT if is_short else _NETLINK_READ)
-                take(datagram)
-                if is_answered(datagram):
-                    self._is_clean = True
-                    return
-        except OSError as error:
-            raise FirewallError("netlink: no answer from the kernel (errno %d)" % error.errno, error.errno)
-
-    def _drain(self):
-        # What is left of a conversation that broke off must not be taken for an answer.
-        for _ in range(_MOST_DRAINED):
-            try:
-                self._sock.recv(_NETLINK_READ)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    return
-
-    def close(self):
-        """End the conversation."""
-        self._sock.close()
-
-    def listen(self, loop, receive):
-        """Call receive(datagram) for whatever the kernel reports; with None when reports were lost."""
-
-        def read(events):
-            try:
-                receive(self._sock.recv(_NETLINK_READ))
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    receive(None)
-
-        loop.register(self._sock, EVENT_READ, read)
-
-    def ignore(self, other):
-        """Hear no reports of what the NetlinkChannel `other` changes."""
-        try:
-            ignore_sender(self._sock, other._sock)
-        except OSError as error:
-            log.debug("reports of our own changes are heard too (errno %d)" % error.errno)
-
-    def watch(self, loop, pause_ms, notice):
-        """Call notice() when the kernel reports anything, `pause_ms` after the first of a row of reports."""
-
-        def read(events):
-            loop.unregister(self._sock)
-            loop.call_later(pause_ms, look)
-
-        def look():
-            self._drain()
-            loop.register(self._sock, EVENT_READ, read)
-            notice()
-
-        loop.register(self._sock, EVENT_READ, read)

@@ -37,7 +37,7 @@ class Pause:
                 words = file.read(200).split()
         except OSError as error:
             if error.errno != errno.ENOENT:
-                log.error("%s cannot be read (errno %d): paused" % (self._path, error.errno))
+                log.error("%s cannot be read (errno %s): paused" % (self._path, error.errno))
                 self.is_on = True
             return
         except ValueError:
@@ -67,7 +67,7 @@ class Pause:
                 file.write(line + "\n")
             rename(self._path + ".new", self._path)
         except OSError as error:
-            log.error("%s cannot be written (errno %d): the pause would not survive a restart"
+            log.error("%s cannot be written (errno %s): the pause would not survive a restart"
                       % (self._path, error.errno))
             return False
         return True
@@ -80,7 +80,7 @@ class Pause:
             remove(self._path)
         except OSError as error:
             if error.errno != errno.ENOENT:
-                log.error("%s cannot be removed (errno %d): a restart would pause again" % (self._path, error.errno))
+                log.error("%s cannot be removed (errno %s): a restart would pause again" % (self._path, error.errno))
                 return False
         return True
 

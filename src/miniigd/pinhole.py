@@ -37,6 +37,7 @@ class Pinhole:
         self.lease_duration = lease_duration
         self.expires = expires
         self.description = description  # what PCP keeps there; UPnP has none
+        self.owner = internal_client  # the host that it counts as: one may have many addresses
         self.counted = (0, 0)  # (packets, bytes) that the firewall counted before it was last renewed
         self.is_recorded = False  # it is in the lease file
         self.sibling = None  # the next pinhole of the same internal port
@@ -96,13 +97,12 @@ class PinholeTable:
             pinhole = pinhole.sibling
         return pinhole
 
-    def check_room(self, internal_client):
-        """Raise UPnPError 701 when there can be no other pinhole, or none to that host."""
+    def check_room(self, owner):
+        """Raise UPnPError 701 when there can be no other pinhole, or none of that owner."""
         if len(self._pinholes) >= self._most:
             raise UPnPError(701, "the table is full")
-        if len([1 for pinhole in self._pinholes
-                if pinhole.internal_client == internal_client]) >= MAX_PINHOLES_PER_CLIENT:
-            raise UPnPError(701, "%s has enough" % internal_client)
+        if len([1 for pinhole in self._pinholes if pinhole.owner == owner]) >= MAX_PINHOLES_PER_CLIENT:
+            raise UPnPError(701, "%s has enough" % owner)
 
     def new_id(self):
         """Return an id that no pinhole has or had lately; which one it is cannot be guessed."""

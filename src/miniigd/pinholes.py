@@ -73,7 +73,8 @@ class Pinholes:
                 found.description = description
                 pinhole = found
             else:
-                table.check_room(internal_client)
+                pinhole.owner = self._owner(internal_client)
+                table.check_room(pinhole.owner)
                 pinhole.unique_id = table.new_id()
                 self._gateway.change_firewall(now, self._gateway.firewall.add_pinhole, pinhole, lease, False)
         except UPnPError as refusal:
@@ -85,10 +86,15 @@ class Pinholes:
             except MemoryError:
                 self._gateway.change_firewall(now, self._gateway.firewall.remove_pinholes, [pinhole])
                 raise
-            self._begin_flows(pinhole)
             self._record(pinhole, now)
+            self._begin_flows(pinhole)
         self._tell("opened" if found is None else "renewed", caller, pinhole)
         return pinhole
+
+    def _owner(self, internal_client):
+        """Return the name of the host with that address, of which there can be many."""
+        lan = self._gateway.policy.lan_of(internal_client)
+        return internal_client if lan is None else self._gateway.hosts.name(internal_client, lan.index)
 
     def _renew(self, pinhole, now, lease):
         firewall = self._gateway.firewall
@@ -153,11 +159,11 @@ class Pinholes:
         """Pinholes (Pinhole) are closed: what is connected through them ends, and the table follows."""
         if not pinholes:
             return
-        if self._gateway.flows is not None:
-            self._gateway.flows.end_pinholes(pinholes)
         for pinhole in pinholes:
             self.table.remove(pinhole)
         self._mark_changed()
+        if self._gateway.flows is not None:
+            self._gateway.flows.end_pinholes(pinholes)
 
     def forget_all(self, reason):
         """Everything was closed: `forget`; return how many pinholes there were. `reason` is for the log."""

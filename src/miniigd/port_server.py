@@ -5,6 +5,8 @@ Over IPv6 there is PCP alone.
 Announces a new epoch or address on all of them (RFC 6886 3.2.1, RFC 6887 14.1.1).
 """
 
+from errno import ENOMEM
+
 from . import log, natpmp, pcp, pcp_server
 from .compat import const, ip6_bytes
 from .datagram import DatagramSocket
@@ -82,9 +84,9 @@ class PortServer:
         self._timer = self._loop.call_later(
             pause_ms, lambda: self._tell(2 * pause_ms, left - 1)) if left > 1 else None
 
-    def _receive(self, sock, datagram, peer):
+    def _receive(self, sock, datagram, peer, index):
         host = peer[0]
-        if not datagram or not self._sources.allow(host, 1, self._loop.now_ms):
+        if not datagram or not self._sources.allow(self._gateway.hosts.find(host, index), 1, self._loop.now_ms, host):
             return
         if ":" in host:
             answer = self._pcp.answer(datagram, ip6_bytes(host), self._loop.now)
@@ -134,9 +136,10 @@ class _Place:
         for address in self._served[1:]:
             try:
                 self._sockets.append(self._make_socket(address))
-            except OSError as error:
-                log.error("cannot serve %s on %s port %d (errno %d): does another program serve it?"
-                          % (what, self._interface.name, natpmp.PORT, error.errno))
+            except (OSError, MemoryError) as error:
+                number = error.errno if isinstance(error, OSError) else ENOMEM
+                log.error("cannot serve %s on %s port %d (errno %s): does another program serve it?"
+                          % (what, self._interface.name, natpmp.PORT, number))
                 self.is_failing = True
                 return False
         if self._sockets:
@@ -145,7 +148,7 @@ class _Place:
 
     def _make_socket(self, address):
         made = DatagramSocket(self._loop, self._interface, address, natpmp.PORT,
-                              lambda datagram, peer: self._receive(made, datagram, peer))
+                              lambda datagram, peer: self._receive(made, datagram, peer, self._interface.index))
         return made
 
     def tell(self, datagram):

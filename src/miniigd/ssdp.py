@@ -83,10 +83,12 @@ class Responder:
 
     `targets` are the (search target, USN, version) of description.Device; `locations` the URL of each version's
     description there; `max_age` in seconds; `boot` (Boot) is shared by all networks; `group` is where it announces.
+    `find_host(address)` names the host behind an address, None where nobody knows (hosts.Hosts).
     """
 
-    def __init__(self, targets, locations, max_age, boot, group=GROUP):
+    def __init__(self, targets, locations, max_age, boot, group=GROUP, find_host=None):
         self._group = group
+        self._find_host = find_host or str
         self._targets = targets
         self._locations = locations
         self._max_age = max_age
@@ -107,7 +109,7 @@ class Responder:
             # Both devices are roots, but who is told of two takes them for two routers: he maps twice, or gives up.
             found = found[:1]
         if not found or self._is_duplicate(search, peer, now_ms) or not self._sources.allow(
-                peer[0], len(found), now_ms):
+                self._find_host(peer[0]), len(found), now_ms, peer[0]):
             return []
         return [self._answer(target, usn, version) for target, usn, version in found]
 

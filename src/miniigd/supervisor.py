@@ -10,12 +10,13 @@ from .compat import SIGHUP, SIGINT, SIGTERM, SIGUSR1, const, run_program, xtable
 from .description import Device
 from .errors import ConfigError, FirewallError
 from .gateway import Gateway
+from .hosts import Hosts
 from .interfaces import Interfaces
 from .lan import Lans
 from .leases import LeaseFile
 from .loop import Loop
 from .mapping import MappingTable
-from .net import NetlinkChannel
+from .netlink_channel import NetlinkChannel
 from .pause import Pause
 from .policy import Policy
 from .wan import Wan
@@ -120,15 +121,16 @@ class Supervisor:
         wans = [self._interfaces[name] for name in wans]
         self._wan = Wan(wans[0], settings.upstream_bit_rate, settings.downstream_bit_rate, settings.external_ip,
                         settings.allows_private_address, settings.uses_system_uptime, wans[-1])
-        policy = Policy(settings.rules, settings.secure_mode, lans, lans + wans,
-                        neighbours.Neighbours(lambda: NetlinkChannel(neighbours.PROTOCOL)))
+        known = neighbours.Neighbours(lambda: NetlinkChannel(neighbours.PROTOCOL))
+        policy = Policy(settings.rules, settings.secure_mode, lans, lans + wans, known)
         self._leases = LeaseFile(settings.lease_path) if settings.lease_path else None
         self._leases6 = None
         if settings.lease_path6:
             self._leases6 = LeaseFile(settings.lease_path6, leases6.CLOCK_PATH, leases6.FORM)
         firewall, flows, self._watch = _make_firewall(settings, lans)
         self._gateway = Gateway(MappingTable(firewall.most_mappings), firewall, self._wan, settings.max_lease_duration,
-                                self._leases, flows, policy, self._leases6, not settings.is_ipv6_disabled)
+                                self._leases, flows, policy, self._leases6, not settings.is_ipv6_disabled,
+                                Hosts(known.find))
         self._basis = _UNKNOWN  # what the firewall's rules were made from
         self._lans = None  # Lans
         self._port_server = None  # PortServer, where NAT-PMP and PCP are served
@@ -201,28 +203,39 @@ class Supervisor:
         """Learn the present state of the interfaces."""
         self._interfaces.forget()
         channel = NetlinkChannel(interfaces.PROTOCOL)
-        for message in self._interfaces.requests():
-            for datagram in channel.transact(message, interfaces.is_answered):
-                self._interfaces.receive(datagram)
-        channel.close()
+        try:
+            for message in self._interfaces.requests():
+                for datagram in channel.transact(message, interfaces.is_answered):
+                    self._interfaces.receive(datagram)
+        finally:
+            channel.close()
 
     def _on_report(self, datagram):
         """The kernel reports a change of an interface; None: reports were lost."""
         if datagram is None:
             self._look_again()
-        elif self._interfaces.receive(datagram):
-            self._follow()
+            return
+        try:
+            if self._interfaces.receive(datagram):
+                self._follow()
+        except MemoryError:
+            self._retry_look()  # it is lost
+            raise
+
+    def _retry_look(self):
+        self._loop.cancel(self._retry)
+        self._retry = self._loop.call_later(_RETRY_MS, self._look_again)
 
     def _look_again(self):
         """Learn the interfaces anew, and make everything agree with them."""
-        self._loop.cancel(self._retry)
+        self._retry_look()  # unless this succeeds: memory may run out, too
         try:
             self._ask_interfaces()
         except FirewallError as error:
             log.error(error.text)
-            self._retry = self._loop.call_later(_RETRY_MS, self._look_again)
             return
         self._follow()
+        self._loop.cancel(self._retry)
 
     def _follow(self):
         """Make everything agree with the interfaces' present state."""
@@ -242,17 +255,18 @@ class Supervisor:
     def _project(self):
         """Find the firewall and make it hold exactly the table's mappings; try again later if it cannot."""
         self._loop.cancel(self._firewall_retry)
+        self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)  # unless this succeeds
         try:
             self._gateway.firewall.open(self._wan)
             self._gateway.sync(self._loop.now)
             self._basis = self._gateway.firewall.basis()
             self._trouble = ""
             self._gateway.pinholes.forget_unsupported()
+            self._loop.cancel(self._firewall_retry)
         except FirewallError as error:
             if error.text != self._trouble:  # once, not at each try
                 self._trouble = error.text
                 log.error(error.text)
-            self._firewall_retry = self._loop.call_later(_RETRY_MS, self._project)
 
     def _check_firewall(self):
         """Somebody else changed the firewall: if that is about our rules, put them back."""
@@ -320,9 +334,10 @@ class Supervisor:
         due = self._gateway.next_expiry
         if due != self._expiry_at:
             self._loop.cancel(self._expiry)
-            self._expiry_at = due
+            self._expiry_at = None
             if due is not None:
                 self._expiry = self._loop.call_later(due * 1000 - self._loop.now_ms, self._expire)
+                self._expiry_at = due
 
     def _arm_resume(self):
         """Have a timer look whether a pause is over, where it is to end by itself."""

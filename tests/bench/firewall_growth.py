@@ -53,7 +53,7 @@ class _Counting:
 
 def _nft():
     from miniigd.firewall.nft import NftFirewall
-    from miniigd.net import NetlinkChannel
+    from miniigd.netlink_channel import NetlinkChannel
 
     text = "table inet fw4 {\n%s\n}\n" % _SNIPPET.read_text()
     subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)

@@ -1,9 +1,10 @@
 """Run the unit tests on the lean runtime: every test_* function of every frozen test module.
 
 Prints a line for each failure with its traceback, then "N passed, N failed"; exit status 1 when one failed. With
-"replay FILE..." as its arguments it plays those transcripts of clients instead; see tests/replay/replay.py. With
+"replay FILE..." as its arguments it plays those transcripts of clients instead, see tests/replay/replay.py; with
 "keep MASK" it gives up all capabilities but those, and prints what the kernel refused, and what is left to it and to a
-program that it runs; see tests/test_runtime.py.
+program that it runs, see tests/test_runtime.py; with "full-heap" or "growth" the daemon itself is tried, see
+full_heap.py.
 `unit_tests` (the names of the modules) is generated when the runtime is built: frozen modules cannot be listed.
 """
 
@@ -42,4 +43,10 @@ def keep(mask):
 
 if sys.argv[1:2] == ["keep"]:
     sys.exit(keep(sys.argv[2]))
-sys.exit(replay.main(sys.argv[2:]) if sys.argv[1:2] == ["replay"] else run())
+if sys.argv[1:2] == ["replay"]:
+    sys.exit(replay.main(sys.argv[2:]))
+if sys.argv[1:]:
+    import full_heap
+
+    sys.exit(full_heap.main(sys.argv[1:]))
+sys.exit(run())

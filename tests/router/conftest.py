@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from package import kit  # noqa: E402
 from qemu import image  # noqa: E402
-from qemu.lab import Lab, check_preconditions  # noqa: E402
+from qemu.lab import Lab, Namespace, check_preconditions  # noqa: E402
 from test_daemon import Client  # noqa: E402
 
 # Once a second: the largest of each figure so far, and how many process ids had one. VmHWM and VmPeak are the kernel's
@@ -52,6 +52,25 @@ def lab(request):
         if len(figures) == 4:
             request.config.high_water.append("%s router: miniigd's largest VmHWM %s kB, RssAnon %s kB, VmPeak %s kB over %s daemon "
                                "lives" % (lab.model, *figures))
+
+
+@pytest.fixture
+def neighbours(lab):
+    """Three more hosts of the LAN, {address: Namespace}, each with a link-layer address of its own."""
+    spaces = {}
+    try:
+        for address in "192.168.1.11", "192.168.1.12", "192.168.1.13":
+            space = spaces[address] = Namespace("neighbour")
+            lab.lan.ip("link", "add", "link", "eth0", "name", "other", "type", "macvlan", "mode", "bridge")
+            lab.lan.ip("link", "set", "other", "netns", str(space.pid))
+            space.ip("link", "set", "other", "name", "eth0")
+            space.ip("address", "add", address + "/24", "dev", "eth0")
+            space.ip("link", "set", "eth0", "up")
+            space.ip("route", "add", "239.0.0.0/8", "dev", "eth0")
+        yield spaces
+    finally:
+        for space in spaces.values():
+            space.close()
 
 
 @pytest.fixture(scope="module")

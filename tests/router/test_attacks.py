@@ -5,6 +5,7 @@ After each of them the same process serves everybody as before, and its table is
 
 import contextlib
 import socket
+import struct
 import time
 import xml.etree.ElementTree
 
@@ -174,7 +175,7 @@ def test_upnproxy_the_wan_is_not_served(client):
             client.lab.wan.call(socket.create_connection, (LAN_ROUTER, port), 2).close()
 
 
-def test_ssdp_amplification_is_limited_for_each_source(client):
+def test_ssdp_amplification_is_limited_for_each_source(client, neighbours):
     with client.lab.lan.call(bound_udp) as first:
         before = 0
         sources = [client.lab.lan.call(bound_udp) for _ in range(40)]  # each of them would get everything
@@ -187,9 +188,9 @@ def test_ssdp_amplification_is_limited_for_each_source(client):
                     before += 1
         assert 19 <= before < 250, before  # of some 800, that is 96 and what is regained meanwhile
         first.sendto(msearch(ROOT), (LAN_ROUTER, 1900))
-    other = client.lab.lan.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
-    with other:
-        other.bind((LAN_HOST2, 0))
+    address, space = list(neighbours.items())[0]
+    with space.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((address, 0))
         other.settimeout(3)
         other.sendto(msearch(ROOT), (LAN_ROUTER, 1900))
         assert other.recv(2000).startswith(b"HTTP/1.1 200 OK")
@@ -327,3 +328,66 @@ def test_clients_parsers_get_plain_documents(client):
         assert not [line for line in lines if line.startswith(("transfer-encoding", "content-encoding"))]
         xml.etree.ElementTree.fromstring(body)
         assert "<!" not in body and len(body) < 12000
+
+
+def pcp_request(body, source=LAN_HOST):
+    """A MAP of port 8000 that goes on with `body`."""
+    return (struct.pack(">BBHI", 2, 1, 0, 600) + bytes(10) + b"\xff\xff" + socket.inet_aton(source) + b"n" * 12
+            + struct.pack(">B3xHH", 6, 8000, 8000) + bytes(16) + body)
+
+
+def test_2026_options_of_pcp_of_any_size(client):
+    """What an option says of its length is not believed: no answer is longer than the request, nothing is opened."""
+    tried = 0
+    with client.lab.lan.call(bound_udp) as sock:
+        for code in 1, 2, 3, 4, 127:
+            for said in 1, 3, 17, 255, 1036, 65535:
+                for there in 0, 4, 1036:
+                    request = pcp_request(struct.pack(">BBH", code, 0, said) + bytes(there))
+                    sock.sendto(request, (LAN_ROUTER, 5351))
+                    answer = sock.recv(2000)
+                    assert answer[3] in (3, 5, 6, 13) and len(answer) <= len(request) + 3 & ~3, (code, said, there)
+                    tried += 1
+                    time.sleep(0.13)  # so many a second are answered
+        assert tried == 90
+
+
+def test_2024_pcp_nonces_are_checked_and_not_told(client):
+    with client.lab.lan.call(bound_udp) as sock:
+        for nonce, lifetime, result in (b"n" * 12, 600, 0), (b"m" * 12, 600, 2), (b"m" * 12, 0, 2), (b"n" * 12, 0, 0):
+            request = pcp_request(b"")
+            sock.sendto(request[:4] + struct.pack(">I", lifetime) + request[8:24] + nonce + request[36:], (LAN_ROUTER, 5351))
+            assert sock.recv(2000)[3] == result, nonce
+    assert "6e6e6e6e" not in client.lab.router.check("logread")
+
+
+def test_2026_pinhole_verification_takes_long_arguments(client):
+    service = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
+    for action, name in (("CheckPinholeWorking", "UniqueID"), ("GetPinholePackets", "UniqueID"),
+                         ("GetOutboundPinholeTimeout", "RemoteHost"), ("AddPinhole", "InternalClient")):
+        for value in ("", "9" * 3000, "::" * 2000, "%s%n" * 500, "fe80::1%" + "e" * 3000):
+            body = "<s:Envelope><s:Body><u:%s><%s>%s</%s></u:%s></s:Body></s:Envelope>" % (action, name, value, name, action)
+            answer = client.http((
+                "POST /igd2/upnp/control/WANIPv6Firewall1 HTTP/1.1\r\nHost: %s\r\nSOAPAction: \"%s#%s\"\r\n"
+                "Content-Length: %d\r\n\r\n%s" % (LAN_ROUTER, service, action, len(body), body)).encode())
+            assert "<errorCode>402<" in answer or not value and "<errorCode>704<" in answer, (action, value[:9])
+
+
+def test_default_accept_low_ports_and_ranges_of_others(client):
+    """The incumbent's defaults let any host open port 22, and delete a range that holds the ports of others."""
+    for port in 22, 80, 443, 1023:
+        assert fault(client.add(port=port)) == 718
+    assert client.add(port=8001, source=LAN_HOST2, client=LAN_HOST2)[0] == 200
+    whole = (("NewStartPort", 1), ("NewEndPort", 65535), ("NewProtocol", "TCP"), ("NewManage", 1))
+    assert fault(client.call("DeletePortMappingRange", whole, version=2)) in (606, 730)
+    assert client.call("DeletePortMappingRange", whole, LAN_HOST2, 2)[0] == 200
+
+
+def test_broadcom_one_host_does_not_exhaust_the_table(client):
+    """There were 32 places there. Here a host has a share, and another finds room beside it."""
+    for port in range(8000, 8064):
+        assert client.add(port=port)[0] == 200
+    assert client.add(port=9000, source=LAN_HOST2, client=LAN_HOST2)[0] == 200
+    assert client.delete(port=9000, source=LAN_HOST2)[0] == 200
+    whole = (("NewStartPort", 8000), ("NewEndPort", 8063), ("NewProtocol", "TCP"), ("NewManage", 0))
+    assert client.call("DeletePortMappingRange", whole, version=2)[0] == 200

@@ -422,8 +422,10 @@ def test_nobody_on_the_wan_is_answered(client):
                     link.recv(100)
 
 
-def test_who_asks_too_often_keeps_the_others_from_nothing(client):
-    with udp(client, LAN_HOST2) as link:
+def test_who_asks_too_often_keeps_the_others_from_nothing(client, neighbours):
+    host, space = list(neighbours.items())[0]
+    with space.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.bind((host, 0))
         link.connect((LAN_ROUTER, PORT))
         for _ in range(1000):
             link.send(b"\0\0")
@@ -432,7 +434,7 @@ def test_who_asks_too_often_keeps_the_others_from_nothing(client):
         while select.select([link], [], [], 0.5)[0]:
             answers += len(link.recv(100)) == 12
     assert 10 <= answers <= 150
-    assert "192.168.1.3 asks for ports too often" in client.log()
+    assert host + " asks for ports too often" in client.log()
 
 
 def test_broken_datagrams_do_no_harm(client):

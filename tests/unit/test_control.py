@@ -799,6 +799,16 @@ def test_a_description_cannot_break_a_listing_of_others():
     assert len(texts(_listing(control, b"3"), "p:PortMappingEntry")) == 3
 
 
+def test_what_is_too_much_is_402_and_a_line_in_the_log():
+    for arguments in (b"<a>1</a>" * 17, b"<a>" * 100):
+        control, _ = _control()
+        body = b"<s:Envelope><s:Body><u:GetStatusInfo>%s</u:GetStatusInfo></s:Body></s:Envelope>" % arguments
+        request = make_request("POST", URL, ((b"SOAPAction", b'"urn:x#GetStatusInfo"'),), body)
+        with Output(log) as output:
+            assert b"<errorCode>402<" in _answer(control, request, HOST, 100)
+        assert output.text().startswith("miniigd: warning: refused GetStatusInfo to %s: " % HOST)
+
+
 def test_a_long_listing_is_answered():
     control, gateway = _control()
     for port in range(2000, 2100):

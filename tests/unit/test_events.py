@@ -331,7 +331,7 @@ def test_a_subscriber_is_dropped_after_the_third_failure():
             messages = it.turn(1)
             assert len(messages) == 1
             messages[0].done(False)
-        assert "%s takes no events any more: subscription dropped" % HOST in it.output.text()
+        assert "closed a subscription of %s: it takes no events any more" % HOST in it.output.text()
         assert it.renew(sid) == 412
         assert it.renew(other) == other
         it.add()

@@ -1,6 +1,7 @@
 """miniigd.gena: who may subscribe, for how long, and the messages to the byte."""
 
-from helpers import HOST, OTHER, damaged, elements, make_gateway, make_request, raised
+from helpers import HOST, OTHER, Output, damaged, elements, make_gateway, make_request, raised
+from miniigd import log
 from miniigd.description import Device
 from miniigd.gena import MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_PER_HOST, Subscriptions
 from miniigd.http import HTTPError, RequestReader
@@ -181,6 +182,22 @@ def test_one_host_cannot_take_all_the_room():
     assert raised(HTTPError, _fill, subscriptions, HOST, 1).status == 503
     subscriptions.expire(9999)
     _fill(subscriptions, HOST, 1)
+
+
+def test_a_host_with_many_addresses_is_one_host():
+    subscriptions = _subscriptions()
+
+    def subscribe(number, owner):
+        host = "2001:db8::%x" % number
+        request = make_request("SUBSCRIBE", "/", (NT, (b"CALLBACK", b"<http://[%s]/>" % host.encode())))
+        return subscriptions.subscribe(request, host, 0, 1, SERVICE, owner)[1]
+
+    with Output(log) as output:
+        for number in range(MAX_SUBSCRIPTIONS_PER_HOST):
+            assert subscribe(number, "02:00:00:00:00:01").host == "2001:db8::%x" % number
+        assert raised(HTTPError, subscribe, 99, "02:00:00:00:00:01").status == 503
+        assert subscribe(99, "02:00:00:00:00:02")
+    assert output.text() == "miniigd: warning: refused a subscription to 2001:db8::63: it has 8 already\n"
 
 
 def test_there_is_room_for_so_many_in_all():

@@ -128,7 +128,8 @@ def test_what_was_left_out_is_said_when_it_is_over():
 def test_many_hosts_do_not_fill_the_memory():
     with _Seconds() as clock:
         written = sum([len(clock.ask(30, "refused", "192.168.1.%d" % host)) for host in range(250)])
-        assert len(log._buckets) <= 65 and written <= 65 * 20
+        assert len(log._buckets) <= 65 and written == 200  # of all together
+        clock.now += 2000
         assert len(clock.ask(20, "opened", "192.168.1.250")) == 20  # with the others
         assert clock.ask(1, "opened", "192.168.1.251") == []
     with _Seconds() as clock:
@@ -136,6 +137,18 @@ def test_many_hosts_do_not_fill_the_memory():
             clock.now += 10
             assert len(clock.ask(1, "opened", "192.168.1.%d" % host)) == 1
         assert len(log._buckets) <= 64
+
+
+def test_a_host_with_many_addresses_does_not_fill_the_log():
+    with _Seconds() as clock:
+        written = 0
+        for second in range(3600):
+            clock.now += 1
+            for kind in ("opened", "closed", "refused", "renewed"):
+                written += len(clock.ask(1, kind, "2001:db8::%x" % second))
+        assert 200 <= written <= 200 + 3600 // 5
+        clock.now += 10000
+        assert len(clock.ask(1, "opened", "192.168.1.2")) == 1
 
 
 def test_errors_are_never_left_out_and_debugging_shows_everything():

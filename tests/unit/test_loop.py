@@ -278,7 +278,7 @@ def test_without_memory_the_request_is_dropped():
         loop.call_later(0, lambda: calls.append(1))
         take_turns(loop)
     assert calls == [1]
-    assert output.text() == "miniigd: error: out of memory: a request was dropped\n"
+    assert output.text() == "miniigd: warning: dropped a request: out of memory\n"
 
 
 def test_signals():

@@ -107,6 +107,14 @@ def test_one_host_has_one_link_layer_address():
             assert _is_same(kernel, raw, other) is expected, (raw, other)
 
 
+def test_the_link_layer_address_of_a_host():
+    for has_single in (True, False):
+        kernel = _Kernel(dict(ENTRIES), has_single)
+        known = Neighbours(kernel.open)
+        assert [known.find(raw, INDEX) for raw in (IP4, OTHER6, b"\xc0\xa8\1\7")] == [MAC, OTHER_MAC, None]
+        assert not [1 for kind, _ in kernel.asked if kind == NEW]  # nobody is asked: who forges an address pays nothing
+
+
 def test_an_entry_that_says_nothing_proves_nothing():
     for entry in ((None, INCOMPLETE), (b"", STALE), (bytes(6), STALE), (MAC, FAILED), (MAC, INCOMPLETE)):
         for raw in (IP4, IP6):
@@ -146,6 +154,15 @@ def test_a_kernel_that_says_nothing_is_a_line_in_the_log():
     kernel.failure = FirewallError("netlink: told to", 1)
     assert not _is_same(kernel, IP4, IP6)
     assert "warning: neighbours cannot be looked up: netlink: told to" in kernel.log
+    with Output(log) as output:
+        known = Neighbours(kernel.open)
+        for _ in range(100):  # for each datagram of somebody
+            assert known.find(IP4, INDEX) is None
+        kernel.failure = None
+        assert known.find(IP4, INDEX) is None
+        kernel.failure = FirewallError("netlink: told to", 1)
+        assert not known.is_same_host(IP4, IP6, INDEX)
+    assert output.text().count("\n") == 2  # once for each time that it began
 
 
 def test_other_entries_are_passed_over():

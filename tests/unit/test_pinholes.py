@@ -5,6 +5,7 @@ from miniigd import log, pinholes
 from miniigd.compat import ip6_bytes
 from miniigd.errors import FirewallError, UPnPError
 from miniigd.leases6 import Lease
+from miniigd.pinhole import MAX_PINHOLES_PER_CLIENT
 from miniigd.pinholes import Pinholes
 
 REMOTE = "2001:db8:9::1"
@@ -157,6 +158,23 @@ def test_a_full_table_is_701():
     assert router.add(8001) == 701
     assert router.add(lease=70).unique_id == 1  # a renewal needs no room
     assert router.open() == [(8000, 70)]
+
+
+class _OneHost:
+    """Stands in for Hosts: every address is the same host's, but for OTHER6."""
+
+    def name(self, address, index):
+        return OTHER6 if address == OTHER6 else "02:00:00:00:00:01"
+
+
+def test_a_host_with_many_addresses_is_one_host():
+    router = _Router()
+    router.gateway.hosts = _OneHost()
+    for number in range(MAX_PINHOLES_PER_CLIENT):
+        host = "2001:db8::%x" % (256 + number)
+        assert router.add(client=host, caller=host).owner == "02:00:00:00:00:01"
+    assert router.add() == 701 and "02:00:00:00:00:01 has enough" in router.log
+    assert router.add(client=OTHER6, caller=OTHER6).owner == OTHER6
 
 
 def test_a_firewall_that_refuses_changes_nothing():

@@ -6,6 +6,7 @@ from helpers import HOST, OTHER, Clock, Output, make_gateway, take_turns
 from miniigd import log
 from miniigd import port_server as port_server_module
 from miniigd.compat import ip6_bytes
+from miniigd.hosts import Hosts
 from miniigd.interfaces import Interface
 from miniigd.loop import Loop
 from miniigd.pcp import ip4_mapped
@@ -131,6 +132,32 @@ def test_who_asks_too_often_is_not_answered():
         it.loop.turn(0)
         assert len([1 for _ in range(100) if it.ask(b"\0\0")]) == 8
         assert it.output.text().count("192.168.1.2 asks for ports too often") == 1
+
+
+class _Neighbours:
+    """Stands in for Neighbours: the kernel knows who ends in 7 or in 8; whoever is in 2001:db8:2::/64 is the host 7."""
+
+    def find(self, raw, index):
+        assert index == 4  # of the second network
+        host = 7 if len(raw) == 16 else raw[-1]
+        return b"\2\0\0\0\0" + bytes([host]) if host in (7, 8) else None
+
+
+def test_an_address_is_no_host():
+    """A host has any number of IPv6 addresses, and forges IPv4 ones that nobody knows: neither gives it more."""
+    with _Control() as it:
+        it.gateway.hosts = Hosts(_Neighbours().find)
+        it.lans[1].addresses6 = [(ip6_bytes("2001:db8:2::1"), 64, True)]
+        it.control.follow()
+        asked = answered = 0
+        for number in range(2, 300):
+            host = "2001:db8:2::%x" % number
+            asked += 1
+            answered += it.ask(ANNOUNCE + ip6_bytes(host), (host, 40000), 2) is not None
+        assert (asked, answered) == (298, 64)
+        forged = len([1 for number in range(9, 209) if it.ask(b"\0\0", ("192.168.2.%d" % number, 1), 1)])
+        assert forged == 64
+        assert it.ask(b"\0\0", ("192.168.2.8", 1), 1) and not it.ask(b"\0\0", ("192.168.2.7", 1), 1)
 
 
 def test_each_interface_is_served_on_its_address():

@@ -112,12 +112,26 @@ def test_all_or_nothing_of_a_search_is_answered():
 
 def test_the_memory_of_sources_and_searches_is_bounded():
     responder = _responder()
-    for index in range(1000):
-        peer = ("10.0.%d.%d" % (index >> 8, index & 255), 1900)
-        assert len(responder.answers(_search("urn:x:1"), peer, index)) == 1
-        assert len(responder._sources) <= 64 and len(responder._searches) <= 32
-    # who was forgotten may ask again; who was not is remembered
-    assert "10.0.3.231" in responder._sources and "10.0.0.0" not in responder._sources
+    answered = 0
+    with Output(log):
+        for index in range(1000):
+            peer = ("10.0.%d.%d" % (index >> 8, index & 255), 1900)
+            answered += len(responder.answers(_search("urn:x:1"), peer, index))
+            assert len(responder._sources) <= 64 and len(responder._searches) <= 32
+    assert 4 * (96 + 20) <= answered <= 4 * (96 + 24)  # of all hosts together, in a second
+
+
+def test_forged_sources_take_nothing_from_a_host_that_is_known():
+    """One host asks from 200 addresses that nobody has, for ever."""
+    responder = ssdp.Responder(TARGETS, LOCATIONS, 1800, ssdp.Boot(7, 9), find_host={PEER[0]: "02:00:00:00:00:01"}.get)
+    forged = served = 0
+    with Output(log) as output:
+        for now_ms in range(1000, 61000, 5):
+            forged += len(responder.answers(_search("urn:x:1"), ("192.168.1.%d" % (20 + now_ms // 5 % 200), 1), now_ms))
+            if now_ms % 3000 == 0:
+                served += len(responder.answers(_search("urn:x:1"), PEER, now_ms))
+    assert served == 20 and 60 * 22 <= forged <= 96 + 60 * 24
+    assert output.text().count("\n") == 1 and "searches too often" in output.text()
 
 
 def test_announcements_have_what_the_standard_asks_for():

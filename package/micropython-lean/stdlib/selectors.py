@@ -30,7 +30,7 @@ class DefaultSelector:
     """Waits for readiness of files; see CPython's `selectors.BaseSelector` for the contract of each method."""
 
     def __init__(self):
-        self._poll = select.poll()
+        self._poll = select.poll()  # None: to be made anew
         self._keys = {}  # descriptor -> SelectorKey
 
     def register(self, fileobj, events, data=None):
@@ -38,19 +38,37 @@ class DefaultSelector:
         if fd in self._keys:
             raise KeyError(fd)
         key = SelectorKey(fileobj, fd, events, data)
-        self._poll.register(fd, _poll_mask(events))
+        poll = self._made()
         self._keys[fd] = key
+        try:
+            poll.register(fd, _poll_mask(events))
+        except MemoryError:
+            del self._keys[fd]
+            # MicroPython's own words: "the map entry remains unpopulated, and methods like poll() may crash".
+            self._poll = None
+            raise
         return key
+
+    def _made(self):
+        """Return the poll object, a new one where memory ran out in the old."""
+        if self._poll is None:
+            poll = select.poll()
+            for key in self._keys.values():
+                poll.register(key.fd, _poll_mask(key.events))
+            self._poll = poll
+        return self._poll
 
     def unregister(self, fileobj):
         key = self._keys.pop(_descriptor(fileobj))
-        self._poll.unregister(key.fd)
+        if self._poll is not None:
+            self._poll.unregister(key.fd)
         return key
 
     def modify(self, fileobj, events, data=None):
         key = self._keys[_descriptor(fileobj)]
         if events != key.events:
-            self._poll.modify(key.fd, _poll_mask(events))
+            if self._poll is not None:
+                self._poll.modify(key.fd, _poll_mask(events))
             key.events = events
         key.data = data
         return key
@@ -61,7 +79,7 @@ class DefaultSelector:
     def select_ms(self, timeout_ms):
         """Like `select` with milliseconds: a list of (key, events); an error shows as all the events asked for."""
         ready = []
-        for fd, mask in self._poll.ipoll(-1 if timeout_ms is None else max(0, timeout_ms)):
+        for fd, mask in self._made().ipoll(-1 if timeout_ms is None else max(0, timeout_ms)):
             key = self._keys.get(fd)
             if key is not None:
                 events = (mask & select.POLLIN and EVENT_READ) | (mask & select.POLLOUT and EVENT_WRITE)

@@ -6,7 +6,7 @@ not do: the next packet that the LAN host sends would make an entry of its own, 
 side's packets would be answers to it. So an entry takes the place of the deleted one that gives what the LAN host still
 sends another port outside. A TCP host there resets such a connection, and so both ends learn that it is over.
 
-    flows = Flows(channel)   # net.NetlinkChannel(PROTOCOL)
+    flows = Flows(channel)   # netlink_channel.NetlinkChannel(PROTOCOL)
     flows.end(mappings)      # never raises
     flows.begin(mapping)     # its port is open again: what `end` left in the way goes
     flows.end_pinholes(pinholes)   # the same for IPv6; `begin` takes a pinhole as well
@@ -173,7 +173,7 @@ def _is_end(datagram):
         if kind == ERROR and sequence == _LAST:
             number = -struct.unpack_from("@i", datagram, start)[0]
             if number and number != _ENOENT:
-                raise FirewallError("conntrack: the kernel refused (errno %d)" % number, number)
+                raise FirewallError("conntrack: the kernel refused (errno %s)" % number, number)
             return True
     return False
 

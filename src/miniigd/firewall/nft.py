@@ -27,7 +27,7 @@ _IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 
 
 class NftFirewall:
-    """See miniigd.firewall; `channel` speaks with the kernel (net.NetlinkChannel of nft_messages.PROTOCOL)."""
+    """See miniigd.firewall; `channel` speaks with the kernel (netlink_channel.NetlinkChannel of nft_messages.PROTOCOL)."""
 
     name = "nftables"
     is_polled = False
@@ -281,7 +281,7 @@ class NftFirewall:
 
         self._channel.converse(message.data, _is_dumped, look)
         if failures and failures[0]:
-            raise FirewallError("nftables: the kernel does not say what there is (errno %d)" % failures[0], failures[0])
+            raise FirewallError("nftables: the kernel does not say what there is (errno %s)" % failures[0], failures[0])
 
     def close(self):
         """See miniigd.firewall."""
@@ -316,7 +316,7 @@ class NftFirewall:
                     failure = failure or error_of(datagram, start)
             made.extend(nft_messages.handles(datagram))
         if failure:
-            raise FirewallError("nftables: the kernel refused a change (errno %d)" % failure, failure)
+            raise FirewallError("nftables: the kernel refused a change (errno %s)" % failure, failure)
         return made
 
 
