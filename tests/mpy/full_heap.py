@@ -207,7 +207,7 @@ def announce(daemon):
 
 def write(daemon):
     """The lease files are written as a whole."""
-    for leases, _ in daemon.supervisor._lease_files():
+    for leases, _ in daemon.supervisor._lease_files:
         leases.mark_changed()
     daemon.pass_ms(6000)
     return not daemon.supervisor._leases.is_pending
