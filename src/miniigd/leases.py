@@ -154,14 +154,17 @@ class LeaseFile:
                 for mapping in mappings:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
+            # Both files or none: lines of one time with the clocks of another would have their leases stretch or end.
+            clocks = self._write_clocks() if self._has_jumped() else None
             if self.is_foreign():
                 self._is_pending = True  # somebody edited it meanwhile: that has to be read before it is replaced
                 return
             rename(temporary, self._path)
+            if clocks is not None:
+                rename(self._clock_path + ".new", self._clock_path)
+                self._offset = clocks
             for mapping in mappings:
                 mapping.is_recorded = mapping.enabled
-            if self._has_jumped():
-                self._write_clock()
         except OSError as error:
             self._fail(error)
             return
@@ -172,12 +175,12 @@ class LeaseFile:
     def _has_jumped(self):
         return self._offset is None or abs(wall_seconds() - monotonic_ms() // 1000 - self._offset) > _JUMP
 
-    def _write_clock(self):
+    def _write_clocks(self):
+        """Write what the clocks say beside their file; return the wall clock less the other."""
         wall, seconds = wall_seconds(), monotonic_ms() // 1000
         with open(self._clock_path + ".new", "w") as file:
             file.write("%d %d\n" % (wall, seconds))
-        rename(self._clock_path + ".new", self._clock_path)
-        self._offset = wall - seconds
+        return wall - seconds
 
     def _fail(self, error):
         self._is_pending = True

@@ -157,6 +157,26 @@ def test_a_wall_clock_that_jumps_changes_no_lease():
             assert [lease.remaining for lease in LeaseFile(PATH, CLOCK_PATH).read()] == [3500], before
 
 
+def test_where_the_clocks_cannot_be_written_the_leases_stay_as_they_were():
+    """The wall clock jumped, and there is room for one file and not for the other; then the daemon is killed."""
+    with _Clocks(100) as clocks:
+        file = _fresh()
+        file.write([_mapping()], 100, 0)
+        clocks.pass_by(10)
+        clocks.wall = WALL  # the time server
+        file._clock_path = "/tmp/miniigd-no-such-folder/clock"
+        with Output(log) as output:
+            file.write([_mapping()], 110, 10000)
+        assert "cannot be written" in output.text() and file.is_pending
+        (lease,) = LeaseFile(PATH, CLOCK_PATH).read()
+        assert lease.remaining == 50
+        file._clock_path = CLOCK_PATH
+        file.write([_mapping()], 110, 20000)
+        assert not file.is_pending
+        (lease,) = LeaseFile(PATH, CLOCK_PATH).read()
+        assert lease.remaining == 50
+
+
 def test_after_a_reboot_the_wall_clock_counts_if_it_can_be_right():
     with _Clocks(WALL, 5000) as clocks:
         _fresh().write([_mapping(expires=3700, lease=3600)], 100, 0)
