@@ -100,6 +100,8 @@ class LeaseFile:
 
     def append(self, mapping, now, now_ms):
         """A mapping came behind all others: write it at once, so that no SIGKILL loses it, if that may be."""
+        if self._is_pending and not self._left:
+            return  # what waits for its turn is not put off by this: all of it is written then
         if self._mark is None or self._mark != file_mark(self._path) or self._has_jumped() or not self._takes(now_ms):
             self._is_pending = True
             return

@@ -220,6 +220,26 @@ def test_a_storm_of_new_mappings_is_written_at_most_every_few_seconds():
         assert _text().count("\n") == 50 and not file.is_pending
 
 
+def test_what_waits_is_not_put_off_by_what_comes_behind_it():
+    """Ten new mappings a second, for half a minute: none is without its line for longer than a pause."""
+    with _Clocks():
+        file = _fresh()
+        file.write([], 100, 0)
+        table, waiting, longest = [], {}, 0
+        for now_ms in range(0, 30000, 100):
+            mapping = _mapping(8000 + len(table))
+            table.append(mapping)
+            file.append(mapping, 100, now_ms)
+            if file.wait_ms(now_ms) == 0:
+                file.write(table, 100, now_ms)
+            waiting[mapping.external_port] = now_ms
+            for one in table:
+                if one.is_recorded and one.external_port in waiting:
+                    longest = max(longest, now_ms - waiting.pop(one.external_port))
+            longest = max([longest] + [now_ms - since_ms for since_ms in waiting.values()])
+        assert longest <= 2100
+
+
 def test_a_line_is_not_put_behind_what_somebody_else_wrote():
     with _Clocks():
         file = _fresh()
