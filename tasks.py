@@ -105,6 +105,14 @@ def fuzz(context, seconds=300, only=""):
 
 
 @task
+def soak(context, model="debian", seconds=300, seed=0):
+    """Load a router from many hosts and disturb it for so many seconds; then all must agree on what is open."""
+    ipk_builder.ipk()
+    os.execv(sys.executable, [sys.executable, "tests/soak/soak.py", "--model", model, "--seconds", str(seconds),
+                              "--seed", str(seed)])
+
+
+@task
 def lint(context):
     """Check the shape of the source and its MicroPython subset."""
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/test_shape.py", "tests/test_subset.py"])

@@ -36,6 +36,7 @@ class Gateway:
         self._leases = leases  # LeaseFile, or None
         self.flows = flows  # firewall.conntrack.Flows, or None
         self.is_paused = False  # nothing opens
+        self.is_stale = False  # something may be left in the firewall that the tables do not have
         self.pinholes = Pinholes(self, leases6, allows_pinholes)
 
     def add(self, caller, now, remote_host, external_port, protocol, internal_port, internal_client, enabled,
@@ -206,16 +207,26 @@ class Gateway:
         """Close what has ended, not too many at once; return the second at which to look again, or None."""
         ended = self.table.expired(now, _EXPIRE_AT_ONCE)
         if ended:
-            trouble = ""
-            try:
-                self._close(ended, now)
-            except UPnPError as error:
-                # The kernel closes the hole by itself; what is left is a rule that leads nowhere.
-                trouble = ", but " + error.reason
-                self._forget(ended)
+            trouble = self.close_ended(self.firewall.remove_ended, [one for one in ended if one.enabled])
+            self._forget(ended)
             _log_closed(ended, "its lease ended", trouble)
         self.pinholes.expire(now)
         return self.next_expiry
+
+    def close_ended(self, remove, ended):
+        """Do remove(ended); return "" or, for the log, how that failed: something is left for who sees `is_stale`.
+
+        Nothing is put back first, as in change_firewall: on a busy router that takes longer than what ends next has
+        left, and then there would be no end of it.
+        """
+        try:
+            if ended:
+                remove(ended)
+        except FirewallError as error:
+            self.is_stale = True
+            if not error.is_absence:
+                return ", but " + error.text
+        return ""
 
     @property
     def next_expiry(self):

@@ -105,6 +105,8 @@ class LeaseFile:
 
     def append(self, mapping, now, now_ms):
         """A mapping came behind all others: write it at once, so that no SIGKILL loses it, if that may be."""
+        if self.is_changed and not self._left:
+            return  # what waits for its turn is not put off by this: all of it is written then
         was_pending, self.is_changed = self.is_changed, True  # memory may run out at any of these
         if self._mark is None or self._mark != file_mark(self._path) or self._has_jumped() or not self._takes(now_ms):
             return
@@ -161,13 +163,16 @@ class LeaseFile:
                 for mapping in mappings:
                     if mapping.enabled:
                         file.write(self._line(mapping, offset))
+            # Both files or none: lines of one time with the clocks of another would have their leases stretch or end.
+            clocks = self._write_clocks() if self._has_jumped() else None
             if self.is_foreign():
                 return  # somebody edited it meanwhile: that has to be read before it is replaced
             rename(temporary, self._path)
+            if clocks is not None:
+                rename(self._clock_path + ".new", self._clock_path)
+                self._offset = clocks
             for mapping in mappings:
                 mapping.is_recorded = mapping.enabled
-            if self._has_jumped():
-                self._write_clock()
         except OSError as error:
             self._fail(error)
             return
@@ -179,13 +184,13 @@ class LeaseFile:
     def _has_jumped(self):
         return self._offset is None or abs(wall_seconds() - monotonic_ms() // 1000 - self._offset) > _JUMP
 
-    def _write_clock(self):
+    def _write_clocks(self):
+        """Write what the clocks say beside their file; return the wall clock less the other."""
         wall, seconds = wall_seconds(), monotonic_ms() // 1000
         create(self._clock_path + ".new")
         with open(self._clock_path + ".new", "w") as file:
             file.write("%d %d\n" % (wall, seconds))
-        rename(self._clock_path + ".new", self._clock_path)
-        self._offset = wall - seconds
+        return wall - seconds
 
     def _fail(self, error):
         self.is_changed = True

@@ -180,21 +180,20 @@ class Pinholes:
 
     def expire(self, now):
         """Close what has ended, not too many at once."""
-        self._close_ended(self.table.expired(now, _EXPIRE_AT_ONCE), now, "its lease ended")
+        self._close_ended(self.table.expired(now, _EXPIRE_AT_ONCE), "its lease ended")
 
-    def close_gone(self, now):
+    def close_gone(self):
         """Close what leads to addresses that no host of a LAN can have any more: the prefix is another."""
         policy = self._gateway.policy
-        self._close_ended([pinhole for pinhole in self.table if policy.lan_of(pinhole.internal_client) is None], now,
+        self._close_ended([pinhole for pinhole in self.table if policy.lan_of(pinhole.internal_client) is None],
                           "its prefix is gone")
 
-    def _close_ended(self, pinholes, now, reason):
+    def _close_ended(self, pinholes, reason):
         if pinholes:
-            try:
-                self.close(pinholes, now)
-            except UPnPError as error:
-                log.error("closed pinhole %s, but %s" % (pinholes[0], error.reason))
-                self.forget(pinholes)  # where the kernel can it closes them by itself; the next sync does
+            trouble = self._gateway.close_ended(self._gateway.firewall.remove_ended_pinholes, pinholes)
+            if trouble:
+                log.error("closed pinhole %s%s" % (pinholes[0], trouble))
+            self.forget(pinholes)
             _log_closed(pinholes, reason)
 
     def packets(self, pinhole):

@@ -242,7 +242,7 @@ class Supervisor:
         self._wan.update(self._loop.now)
         if self._wan.index and self._gateway.firewall.basis() != self._basis:
             self._project()
-        self._gateway.pinholes.close_gone(self._loop.now)
+        self._gateway.pinholes.close_gone()
         self._lans.follow()
         if self._port_server is not None:
             self._port_server.follow()
@@ -292,6 +292,7 @@ class Supervisor:
 
     def _end_turn(self):
         """Do what follows from the changes of a turn of the loop."""
+        self._clean()
         self._arm_expiry()
         self._arm_poll()
         self._arm_resume()
@@ -328,6 +329,13 @@ class Supervisor:
         """A line that somebody took out of the lease file is a port that he wants closed."""
         if self._leases.is_foreign():
             self._gateway.keep_only(self._leases.read(), self._loop.now)
+
+    def _clean(self):
+        """Make the firewall anew where something may be left in it, once for all that ends now."""
+        due = self._gateway.next_expiry
+        if self._gateway.is_stale and (due is None or due > self._loop.now):
+            self._gateway.is_stale = False
+            self._project()
 
     def _arm_expiry(self):
         """Have a timer run when the next lease ends."""

@@ -60,6 +60,21 @@ def test_rules_that_somebody_took_away_are_put_back(opened, harm):
 
 
 @pytest.mark.parametrize("lab", ["debian"], indirect=True)
+def test_a_daemon_that_is_late_leaves_no_rule_and_makes_nothing_anew(opened):
+    """A busy router: the kernel forgets the elements of what ended before the daemon gets to it."""
+    router = opened.lab.router
+    for port in range(8100, 8110):
+        assert opened.add(port=port, lease=2)[0] == 200
+    count = "logread | grep -c 'putting our rules back'"
+    before = router.run(count).output
+    router.check("kill -STOP $(pidof miniigd); sleep 5; kill -CONT $(pidof miniigd)")
+    wait_for(opened, lambda: "dport 81" not in opened.demo.rules())
+    assert opened.demo.rules().count("dnat ip to") == 2
+    assert router.run(count).output == before
+    assert opened.is_open(8000) and opened.is_open(8001)
+
+
+@pytest.mark.parametrize("lab", ["debian"], indirect=True)
 def test_what_is_not_ours_is_taken_out_of_our_chain(opened):
     opened.lab.router.check("nft add rule inet fw4 upnp_prerouting iif eth1 tcp dport 9999 dnat ip to 192.168.1.2:22")
     wait_for(opened, lambda: "9999" not in opened.demo.rules())

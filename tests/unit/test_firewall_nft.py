@@ -344,6 +344,42 @@ def test_several_mappings_close_in_one_batch_each_64():
     assert [mapping.handle for mapping in mappings[:2]] == [b"12345678"] * 2
 
 
+def test_what_the_kernel_ended_first_is_taken_out_with_its_rule():
+    """An element is gone, and the batch fails; then each is made anew, so that it can be deleted, in one batch more."""
+    for names, kinds in ((None, [NEWSETELEM, DELRULE, DELSETELEM]), ((), [NEWSETELEM, DELSETELEM])):
+        firewall, kernel = _opened(names)
+        mappings = [_mapping(8000), _mapping(8001, remote_host="11.0.0.1")]
+        for mapping in mappings:
+            firewall.add(mapping, None, 60)
+        kernel.sent = []
+        firewall.remove_ended(mappings)  # all are there: nothing is made
+        assert len(kernel.sent) == 1 and NEWSETELEM not in kernel.kinds()
+        kernel.failures = [errno.ENOENT]
+        handle = mappings[0].handle = b"12345678"
+        firewall.remove_ended(mappings)
+        assert kernel.kinds() == [BEGIN] + kinds + kinds + [END]
+        if names is None:
+            assert kernel.sent[-1][2][4][3] == handle
+        assert _key(kernel.sent[-1][1]) == _key(kernel.sent[-1][len(kinds)])
+        assert [mapping.handle for mapping in mappings] == [None, None]
+        kernel.failures = [errno.EPERM]
+        assert raised(FirewallError, firewall.remove_ended, mappings).args[1] == errno.EPERM
+        kernel.failures = [errno.ENOENT] * 2  # the rule is gone too
+        assert raised(FirewallError, firewall.remove_ended, mappings).is_absence
+
+
+def test_pinholes_that_the_kernel_ended_first_are_no_failure():
+    firewall, kernel = _opened()
+    pinholes = [_pinhole(8000), _pinhole(8001)]
+    firewall.remove_ended_pinholes(pinholes)
+    assert kernel.kinds() == [BEGIN, DELSETELEM, DELSETELEM, END]
+    kernel.failures = [errno.ENOENT]
+    firewall.remove_ended_pinholes(pinholes)
+    assert kernel.kinds() == [BEGIN] + [NEWSETELEM, NEWSETELEM, DELSETELEM] * 2 + [END]
+    kernel.failures = [errno.EPERM]
+    assert raised(FirewallError, firewall.remove_ended_pinholes, pinholes).args[1] == errno.EPERM
+
+
 def _held(names=None):
     """Return (firewall, kernel, mappings): three are open, and the kernel holds just them."""
     firewall, kernel = _opened(names)

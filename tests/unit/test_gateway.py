@@ -230,6 +230,29 @@ def test_a_lease_ends_even_if_the_firewall_fails():
         assert gateway.expire(160) is None
     assert len(gateway.table) == 0
     assert "told to" in output.text()
+    assert gateway.is_stale
+
+
+def test_what_the_kernel_ended_first_is_no_trouble_and_nothing_is_put_back_for_it():
+    gateway = _gateway()
+    for port in (8000, 8001):
+        _add(gateway, external_port=port, lease=60 if port == 8000 else 600)
+    synced = []
+    gateway.firewall.sync = lambda *arguments: synced.append(arguments)
+    gateway.firewall.remove_ended = lambda mappings: None
+    with Output(log) as output:
+        gateway.expire(170)
+    assert "but" not in output.text() and not gateway.is_stale
+
+    def fail(mappings):
+        raise FirewallError("it is not there", 2)
+
+    _add(gateway, lease=60, now=100)
+    gateway.firewall.remove_ended = fail  # somebody else took the rule away
+    with Output(log) as output:
+        gateway.expire(170)
+    assert gateway.is_stale and not synced and "but" not in output.text()
+    assert [mapping.external_port for mapping in gateway.table] == [8001]
 
 
 def test_sync_gives_the_firewall_what_is_enabled():

@@ -157,6 +157,26 @@ def test_a_wall_clock_that_jumps_changes_no_lease():
             assert [lease.remaining for lease in LeaseFile(PATH, CLOCK_PATH).read()] == [3500], before
 
 
+def test_where_the_clocks_cannot_be_written_the_leases_stay_as_they_were():
+    """The wall clock jumped, and there is room for one file and not for the other; then the daemon is killed."""
+    with _Clocks(100) as clocks:
+        file = _fresh()
+        file.write([_mapping()], 100, 0)
+        clocks.pass_by(10)
+        clocks.wall = WALL  # the time server
+        file._clock_path = "/tmp/miniigd-no-such-folder/clock"
+        with Output(log) as output:
+            file.write([_mapping()], 110, 10000)
+        assert "cannot be written" in output.text() and file.is_pending
+        (lease,) = LeaseFile(PATH, CLOCK_PATH).read()
+        assert lease.remaining == 50
+        file._clock_path = CLOCK_PATH
+        file.write([_mapping()], 110, 20000)
+        assert not file.is_pending
+        (lease,) = LeaseFile(PATH, CLOCK_PATH).read()
+        assert lease.remaining == 50
+
+
 def test_after_a_reboot_the_wall_clock_counts_if_it_can_be_right():
     with _Clocks(WALL, 5000) as clocks:
         _fresh().write([_mapping(expires=3700, lease=3600)], 100, 0)
@@ -198,6 +218,26 @@ def test_a_storm_of_new_mappings_is_written_at_most_every_few_seconds():
         assert [mapping.is_recorded for mapping in mappings] == [True] * 9 + [False] * 41
         file.write(mappings, 102, 2100)
         assert _text().count("\n") == 50 and not file.is_pending
+
+
+def test_what_waits_is_not_put_off_by_what_comes_behind_it():
+    """Ten new mappings a second, for half a minute: none is without its line for longer than a pause."""
+    with _Clocks():
+        file = _fresh()
+        file.write([], 100, 0)
+        table, waiting, longest = [], {}, 0
+        for now_ms in range(0, 30000, 100):
+            mapping = _mapping(8000 + len(table))
+            table.append(mapping)
+            file.append(mapping, 100, now_ms)
+            if file.wait_ms(now_ms) == 0:
+                file.write(table, 100, now_ms)
+            waiting[mapping.external_port] = now_ms
+            for one in table:
+                if one.is_recorded and one.external_port in waiting:
+                    longest = max(longest, now_ms - waiting.pop(one.external_port))
+            longest = max([longest] + [now_ms - since_ms for since_ms in waiting.values()])
+        assert longest <= 2100
 
 
 def test_a_line_is_not_put_behind_what_somebody_else_wrote():

@@ -262,11 +262,11 @@ def test_leases_end():
 def test_a_prefix_that_is_gone_takes_its_pinholes_along():
     router = _Router()
     router.add(), router.add(8001)
-    router.call(router.pinholes.close_gone, 110)
+    router.call(router.pinholes.close_gone)
     assert len(router.open()) == 2
     router.gateway.policy._lans[0].addresses6 = [(ip6_bytes("2001:db8:1::1"), 64, True)]
     router.flows.took()
-    router.call(router.pinholes.close_gone, 110)
+    router.call(router.pinholes.close_gone)
     assert router.open() == [] and router.log.count("its prefix is gone") == 2
     assert router.flows.took() == [("end", [8000, 8001])]
 

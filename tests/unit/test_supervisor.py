@@ -95,6 +95,8 @@ class _Firewall:
     def remove(self, mappings):
         self._call("remove", *[mapping.external_port for mapping in mappings])
 
+    remove_ended = remove
+
     def sync(self, mappings, now, pinholes=()):
         self.synced_pinholes = [pinhole.internal_port for pinhole in pinholes]
         self._call("sync", [mapping.external_port for mapping in mappings])
@@ -112,6 +114,8 @@ class _Firewall:
 
     def remove_pinholes(self, pinholes):
         self._call("remove_pinholes", *[pinhole.internal_port for pinhole in pinholes])
+
+    remove_ended_pinholes = remove_pinholes
 
     def is_intact(self, mappings, pinholes=()):
         self._call("is_intact", [mapping.external_port for mapping in mappings])
@@ -470,6 +474,28 @@ def test_the_lans_may_tell_of_changes_at_the_end_of_each_turn():
     with _Started() as it:
         it.run(script)
         assert "Error" not in it.output.text()
+
+
+def test_what_an_end_left_in_the_firewall_is_taken_out_once_for_all_that_end():
+    def script(it):
+        it.turn()
+        it.gateway.table._most = 30
+        for port in range(8000, 8020):  # more than end in one turn
+            it.add(port, 30)
+        it.add(9000, 60)
+        it.turn()
+        it.firewall.took()
+        it.firewall.failures = [FirewallError("told to", errno.ENOENT)]
+        it.turn(30)
+        while len(it.gateway.table) > 1:
+            it.turn()
+        it.turn()
+        assert [call[0] for call in it.firewall.took()] == ["remove", "remove", "open", "sync"]
+        it.turn()
+        assert it.firewall.took() == []
+
+    with _Started() as it:
+        it.run(script)
 
 
 def test_leases_end_by_a_timer():

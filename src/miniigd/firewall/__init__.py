@@ -7,9 +7,11 @@
         before)                          front of `before`, else behind all others; where the kernel can, it closes it
                                          by itself at most two seconds after that time
     remove(mappings)                     close these, in one change where the kernel takes so many at once
+    remove_ended(mappings)               close these, whose time is up: the kernel may have been first with some
     add_pinhole(pinhole, seconds,        let IPv6 packets in through a pinhole.Pinhole for so long, as `add`; renewed:
         is_renewed)                      it is open already
     remove_pinholes(pinholes)            close these, as `remove`
+    remove_ended_pinholes(pinholes)      close these, as `remove_ended`
     sync(mappings, now, pinholes)        hold exactly these, in this order, whatever was there before
     close()                              remove everything
     is_intact(mappings, pinholes)        False when somebody else changed what is in the kernel for these

@@ -39,6 +39,7 @@ _PROTOINFO_TCP = const(1)
 _TCP_STATE, _TCP_FLAGS_ORIGINAL, _TCP_FLAGS_REPLY = const(1), const(4), const(5)
 _NAT_MINIP, _NAT_MAXIP, _NAT_PROTO = const(1), const(2), const(3)
 _REPLIED = const(2 | 8)  # IPS_SEEN_REPLY | IPS_CONFIRMED
+_TRANSLATED = const(0x20)  # IPS_DST_NAT: it came in through somebody's mapping
 _ESTABLISHED = b"\x03"
 _LIBERAL = b"\x08\x08"  # IP_CT_TCP_FLAG_BE_LIBERAL: nobody knows the connection's windows any more
 # Seconds. A TCP host that keeps its connections alive asks after two hours at the latest, and learns then.
@@ -150,7 +151,8 @@ def _begin(message, kind, flags, sequence, size):
 def _question(mapping, direction, size):
     """Return the message that asks for connections: all, or those of which a tuple's source is `mapping`'s inner end.
 
-    Kernels before 5.8 do not know the filter and name all of them too.
+    Kernels before 5.8 do not know the filter and name all of them too; from 5.15 on those are left out whose
+    destination was not translated, which are nearly all.
     """
     message = Message()
     _begin(message, _GET, DUMP, _LAST, size)
@@ -161,6 +163,8 @@ def _question(mapping, direction, size):
         message.attribute(_FILTER_REPLY_FLAGS if direction == _TUPLE_REPLY else _FILTER_ORIGINAL_FLAGS,
                           struct.pack("@I", _BY_SOURCE[size]))
         message.unnest(chosen)
+    elif size == 4:
+        message.attribute(_STATUS, struct.pack(">I", _TRANSLATED))
     message.end()
     return message.data
 
@@ -180,7 +184,7 @@ def _is_end(datagram):
 
 def _collect(datagram, wanted, found):
     """Append the connections in `datagram` that came through one of the mappings `wanted`: see `_connections`."""
-    for identity, original, reply in _connections(datagram, 4):
+    for identity, original, reply in _connections(datagram, 4, True):
         remote, router, protocol, remote_port, port = original
         host, _, _, host_port, _ = reply
         mapping = wanted.get(port + protocol + host + host_port)
@@ -220,8 +224,11 @@ def _collect_flow(datagram, host, found):
             found.append((ip4_text(address), struct.unpack(">H", port)[0], timeout[0] if timeout else 0))
 
 
-def _connections(datagram, size):
-    """Yield (id, original tuple, reply tuple) of each connection in `datagram` between addresses of `size` bytes."""
+def _connections(datagram, size, is_translated=False):
+    """Yield (id, original tuple, reply tuple) of each connection in `datagram` between addresses of `size` bytes.
+
+    `is_translated`: only of those whose destination is; taking the tuples of thousands of others apart is slow.
+    """
     for kind, _, start, end in messages(datagram):
         if kind != _NEW:
             continue
@@ -231,6 +238,9 @@ def _connections(datagram, size):
                 original = (begin, stop)
             elif name == _TUPLE_REPLY:
                 reply = (begin, stop)
+            elif name == _STATUS and is_translated and not datagram[stop - 1] & _TRANSLATED:
+                original = None
+                break
             elif name == _ID:
                 identity = bytes(datagram[begin:stop])
         if original is not None and reply is not None:

@@ -72,6 +72,8 @@ class IptablesFirewall:
         """See miniigd.firewall; one process for all of them."""
         self._check_pinholes().remove(pinholes)
 
+    remove_ended_pinholes = remove_pinholes
+
     def pinhole_counters(self, pinholes):
         """See miniigd.firewall."""
         return self._check_pinholes().counters(pinholes)
@@ -147,6 +149,8 @@ class IptablesFirewall:
         for index in gone:
             self._mappings.pop(index)
         self._change(restore_text("nat", nat), restore_text("filter", accept))
+
+    remove_ended = remove  # nothing ends by itself here
 
     def sync(self, mappings, now, pinholes=()):
         """See miniigd.firewall; puts back what is missing of the chains, too."""

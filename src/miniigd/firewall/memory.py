@@ -42,6 +42,8 @@ class MemoryFirewall:
         self._fail()
         self.open_mappings = [entry for entry in self.open_mappings if entry[0] not in mappings]
 
+    remove_ended = remove
+
     def add_pinhole(self, pinhole, seconds, is_renewed):
         """See miniigd.firewall."""
         self._fail()
@@ -51,6 +53,8 @@ class MemoryFirewall:
         """See miniigd.firewall."""
         self._fail()
         self.open_pinholes = [entry for entry in self.open_pinholes if entry[0] not in pinholes]
+
+    remove_ended_pinholes = remove_pinholes
 
     def sync(self, mappings, now, pinholes=()):
         """See miniigd.firewall."""

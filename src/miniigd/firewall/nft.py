@@ -7,23 +7,21 @@ everything else about a request.
 """
 
 import errno
-import struct
 
 from .. import log
-from ..compat import const, ip4_bytes
+from ..compat import const
 from ..errors import FirewallError
-from ..mapping import MAX_MAPPINGS, PortMapping
+from ..mapping import MAX_MAPPINGS
 from ..netlink import DONE, ERROR, Message, error_of, messages
 from ..pinhole import MAX_PINHOLES
 from . import nft_fw4, nft_hairpin, nft_messages, nft_pinholes, nft_table
 from .nft_messages import begin_batch, end_batch
+from .nft_template import IN_KERNEL, MODEL_SECONDS, Template, model_mapping
 
 _SYNC_BATCH = const(24)  # mappings in one batch of a sync; the answers must fit a socket's default buffer
 _REMOVE_BATCH = const(64)  # mappings in one batch that closes them: about 14 KB
 _LAST = const(2)  # sequence number of the message whose acknowledgement ends a transaction
-_MODEL_SECONDS = const(305419)  # the lease that a template is built with
 _GRACE = const(2)  # seconds that the kernel waits longer than we do: what ends by our hand is still there then
-_IN_KERNEL = bytes(8)  # the handle of a mapping that has no rule of its own
 
 
 class NftFirewall:
@@ -39,7 +37,7 @@ class NftFirewall:
         self._lans = lans  # the LANs' Interfaces, where their hosts may use the external address; else None
         self._wan = None
         self._layout = None  # nft_fw4 or nft_table
-        self._templates = {}  # (is it to open?, protocol) -> _Template
+        self._templates = {}  # (is it to open?, protocol) -> Template
 
     def open(self, wan):
         """Find out where mappings go; `wan` (a Wan) is asked for its name and index from now on."""
@@ -121,6 +119,19 @@ class NftFirewall:
         self._check_open()
         self._do_pinholes(pinholes, nft_pinholes.delete)
 
+    def remove_ended_pinholes(self, pinholes):
+        """See miniigd.firewall and remove_ended."""
+        try:
+            self.remove_pinholes(pinholes)
+        except FirewallError as error:
+            if not error.is_absence:
+                raise
+            self._do_pinholes(pinholes, self._append_certain_deletion)
+
+    def _append_certain_deletion(self, batch, pinhole):
+        nft_pinholes.add(batch, pinhole, 1, self._wan, False)
+        nft_pinholes.delete(batch, pinhole)
+
     def _do_pinholes(self, pinholes, append):
         for start in range(0, len(pinholes), nft_pinholes.BATCH):
             batch = _begin()
@@ -154,7 +165,7 @@ class NftFirewall:
         else:
             data = self._template(True, mapping.protocol).patch(mapping, seconds)
         handles = self._transact(data, True)
-        mapping.handle = handles[0] if handles else _IN_KERNEL
+        mapping.handle = handles[0] if handles else IN_KERNEL
 
     def remove(self, mappings):
         """See miniigd.firewall."""
@@ -171,6 +182,28 @@ class NftFirewall:
                 self._append_deletions(batch, mapping)
             self._transact(_finish(batch), True)
             for mapping in some:
+                mapping.handle = None
+
+    def remove_ended(self, mappings):
+        """See miniigd.firewall; these are so few that one batch holds them.
+
+        The kernel forgets elements at their own time, and a batch that deletes what is not there fails as a whole.
+        Only then they are made anew first, and the rules deleted by their handles alone: should firewall4 have been
+        restarted right before, one may be another mapping's, which is seen and healed at once.
+        """
+        try:
+            self.remove(mappings)
+        except FirewallError as error:
+            if not error.is_absence:
+                raise
+            batch = _begin()
+            for mapping in mappings:
+                self._layout.add_element(batch, self._layout.TABLE, mapping, 1)
+                if self._is_for_lans(mapping):
+                    nft_table.add_element(batch, nft_hairpin.TABLE, mapping, 1)
+                self._append_deletions(batch, mapping)
+            self._transact(_finish(batch), True)
+            for mapping in mappings:
                 mapping.handle = None
 
     def _append_addition(self, batch, mapping, replaced, seconds, before=None):
@@ -190,13 +223,13 @@ class NftFirewall:
     def _template(self, is_to_open, protocol):
         template = self._templates.get((is_to_open, protocol))
         if template is None:
-            model = _model(protocol)
+            model = model_mapping(protocol)
             batch = _begin()
             if is_to_open:
-                self._append_addition(batch, model, None, _MODEL_SECONDS)
+                self._append_addition(batch, model, None, MODEL_SECONDS)
             else:
                 self._append_deletions(batch, model)
-            template = self._templates[(is_to_open, protocol)] = _Template(_finish(batch), model)
+            template = self._templates[(is_to_open, protocol)] = Template(_finish(batch), model)
         return template
 
     def sync(self, mappings, now, pinholes=()):
@@ -297,7 +330,7 @@ class NftFirewall:
     def _commit_all(self, batch, mappings):
         handles = self._commit(batch)
         for index, mapping in enumerate(mappings):
-            mapping.handle = handles[index] if handles else _IN_KERNEL
+            mapping.handle = handles[index] if handles else IN_KERNEL
 
     def _commit(self, batch):
         """Send the batch; return the handles (8 bytes each) of the rules it made."""
@@ -348,48 +381,3 @@ def _finish(batch):
     batch.acknowledge(_LAST)
     end_batch(batch)
     return batch.data
-
-
-def _model(protocol):
-    """Return the mapping that a template is built for: its values stand nowhere else in a batch."""
-    model = PortMapping("", 0xA1A2, protocol, 0xB1B2, "201.202.203.204", True, "", 0, 0)
-    model.handle = b"\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8"
-    return model
-
-
-class _Template:
-    """A finished batch, and the offsets in it of everything that differs from mapping to mapping."""
-
-    def __init__(self, data, model):
-        self._data = data
-        self._external_port = _offsets(data, struct.pack(">H", model.external_port))
-        self._internal_port = _offsets(data, struct.pack(">H", model.internal_port))
-        self._internal_client = _offsets(data, ip4_bytes(model.internal_client))
-        self._handle = _offsets(data, model.handle)
-        self._timeout = _offsets(data, struct.pack(">Q", _MODEL_SECONDS * 1000))
-
-    def patch(self, mapping, seconds):
-        """Return the batch (the template's own buffer) for `mapping`."""
-        data = self._data
-        for offset in self._external_port:
-            struct.pack_into(">H", data, offset, mapping.external_port)
-        for offset in self._internal_port:
-            struct.pack_into(">H", data, offset, mapping.internal_port)
-        client = ip4_bytes(mapping.internal_client)
-        for offset in self._internal_client:
-            data[offset:offset + 4] = client
-        for offset in self._handle:
-            data[offset:offset + 8] = mapping.handle or _IN_KERNEL
-        for offset in self._timeout:
-            struct.pack_into(">Q", data, offset, seconds * 1000)
-        return data
-
-
-def _offsets(data, value):
-    """Return every offset at which `value` stands in `data`."""
-    found = []
-    offset = data.find(value)
-    while offset >= 0:
-        found.append(offset)
-        offset = data.find(value, offset + 1)
-    return found

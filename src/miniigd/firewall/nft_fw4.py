@@ -57,8 +57,13 @@ def add(batch, mapping, replaced, seconds, wan, before=None):
     # The rule is put in again even where nothing of it changes: a reload of firewall4 drops rules and keeps elements,
     # and then this batch fails instead of renewing half a mapping.
     _add_rule(batch, mapping, handle, wan, before)
+    add_element(batch, TABLE, mapping, seconds)
+
+
+def add_element(batch, table, mapping, seconds):
+    """Append the element of `mapping`, which stays for so long."""
     key, name = key_of(mapping)
-    nft.element(batch, nft.NEWSETELEM, CREATE, TABLE, name, key, None, seconds)
+    nft.element(batch, nft.NEWSETELEM, CREATE, table, name, key, None, seconds)
 
 
 def _add_rule(batch, mapping, handle, wan, before):
