@@ -13,6 +13,8 @@
 #define MICROPY_PERSISTENT_CODE_LOAD (0)
 #undef MICROPY_MODULE_FROZEN_STR // forced on by the makefile; it would link the lexer in
 #define MICROPY_MODULE_FROZEN_STR (0)
+#undef MICROPY_QSTR_EXTRA_POOL // freeze.py puts all strings into one
+#define MICROPY_EMIT_BYTECODE_USES_QSTR_TABLE (0)
 #define MICROPY_ENABLE_EXTERNAL_IMPORT (1)
 #define MICROPY_MODULE_BUILTIN_INIT (0)
 #define MICROPY_OPT_COMPUTED_GOTO (1)

@@ -1,0 +1,33 @@
+"""What package/micropython-lean/freeze.py makes of the program: names of two letters, and lists that say which."""
+
+import re
+
+from package import ipk, kit, runtime
+from package.toolchain import HOST, MIPS32
+
+
+def _names(path):
+    return dict(line.split(" ", 1) for line in path.read_text().splitlines())
+
+
+def test_each_short_name_stands_for_one_name():
+    names = _names(runtime.binary(HOST).parent / "names.txt")
+    assert len(names) > 1000 and len(set(names.values())) == len(names)
+    for short, name in names.items():
+        assert re.fullmatch("[A-Z][0-9A-Za-z_]", short) and re.fullmatch(r"[A-Za-z_]\w*", name), (short, name)
+
+
+def test_what_strings_and_c_find_keeps_its_name():
+    kept = set(_names(runtime.binary(HOST).parent / "names.txt").values())
+    # methods that C calls, attributes of C modules, options (config.py sets them by name), modules, an exception
+    for name in ("__init__", "fileno", "SIGTERM", "upnp_port", "enabled", "gateway", "firewall", "FirewallError"):
+        assert name not in kept, name
+    assert "add_port_mapping" in kept
+
+
+def test_the_package_brings_its_list_and_every_target_has_the_same():
+    package = ipk.ipk()
+    names = package.with_suffix(".names").read_text()
+    assert names == (runtime.binary(MIPS32).parent / "names.txt").read_text() == (
+        runtime.binary(HOST).parent / "names.txt").read_text()
+    assert package.parent == kit.BUILD
