@@ -22,8 +22,6 @@
 #include "extmod/vfs_posix.h"
 #include "shared/runtime/gchelper.h"
 
-#include <dirent.h> // defines what MicroPython's own configuration has to define first
-
 #ifndef LEAN_PROGRAM
 #define LEAN_PROGRAM "miniigd.__main__" // the frozen module that is the program
 #endif
@@ -100,36 +98,7 @@ void freeaddrinfo(struct addrinfo *found) {
 }
 
 #ifndef __SANITIZE_ADDRESS__
-// Neither does it list folders, and addresses are text of its own (compat.py): no allocator, no directories, no
-// inet_ntop of the C library.
-void *malloc(size_t size) {
-    return NULL;
-}
-
-void *calloc(size_t count, size_t size) {
-    return NULL;
-}
-
-void *realloc(void *area, size_t size) {
-    return NULL;
-}
-
-void free(void *area) {
-}
-
-DIR *opendir(const char *path) {
-    errno = ENOSYS;
-    return NULL;
-}
-
-struct dirent *readdir(DIR *folder) {
-    return NULL;
-}
-
-int closedir(DIR *folder) {
-    return 0;
-}
-
+// Addresses are text of its own (compat.py).
 const char *inet_ntop(int family, const void *raw, char *text, socklen_t size) {
     return NULL;
 }
@@ -152,6 +121,17 @@ long long strtoll(const char *text, char **end, int base) {
     return value;
 }
 #endif
+
+// Files are the kernel's; modules are in the program only.
+mp_obj_t mp_vfs_open(size_t count, const mp_obj_t *arguments, mp_map_t *named) {
+    return mp_vfs_posix_file_open(&mp_type_vfs_posix_textio, arguments[0],
+        count > 1 ? arguments[1] : MP_OBJ_NEW_QSTR(MP_QSTR_r));
+}
+MP_DEFINE_CONST_FUN_OBJ_KW(mp_builtin_open_obj, 1, mp_vfs_open);
+
+mp_import_stat_t mp_import_stat(const char *path) {
+    return MP_IMPORT_STAT_NO_EXIST;
+}
 
 void nlr_jump_fail(void *value) {
     static const char text[] = "miniigd: exception outside of the program\n";
@@ -178,11 +158,6 @@ static int run_program(void) {
     if (nlr_push(&nlr) != 0) {
         return exit_status(MP_OBJ_FROM_PTR(nlr.ret_val));
     }
-    // The root of the kernel's file tree is the root of ours.
-    mp_obj_t root[2] = {MP_OBJ_TYPE_GET_SLOT(&mp_type_vfs_posix, make_new)(&mp_type_vfs_posix, 0, 0, NULL),
-                        MP_OBJ_NEW_QSTR(MP_QSTR__slash_)};
-    mp_vfs_mount(2, root, (mp_map_t *)&mp_const_empty_map);
-    MP_STATE_VM(vfs_cur) = MP_STATE_VM(vfs_mount_table);
     mp_obj_list_append(mp_sys_path, MP_OBJ_NEW_QSTR(MP_QSTR__dot_frozen));
     // The fourth argument makes the import return the innermost module, as "import a.b as c" does.
     mp_obj_t arguments[4] = {mp_obj_new_str_from_cstr(LEAN_PROGRAM), mp_const_none, mp_const_none, mp_const_true};
