@@ -25,6 +25,17 @@ def test_what_strings_and_c_find_keeps_its_name():
     assert "add_port_mapping" in kept
 
 
+def test_functions_that_nothing_names_are_left_out_and_no_others():
+    rules = (runtime.binary(HOST).parent / "frozen" / "unused.sed").read_text()
+    for name in ("format", "rsplit", "union", "StringIO"):
+        assert "(MP_QSTR_%s)" % name in rules, name
+    # what the daemon calls, what C calls, and what is counted in objstr.c
+    for name in ("partition", "sorted", "property", "OSError", "__exit__", "close", "write", "append", "encode"):
+        assert "(MP_QSTR_%s)" % name not in rules, name
+    tests = (runtime.binary(HOST, tests=True).parent / "frozen" / "unused.sed").read_text()
+    assert "(MP_QSTR_StringIO)" not in tests and "(MP_QSTR_format)" in tests
+
+
 def test_the_package_brings_its_list_and_every_target_has_the_same():
     package = ipk.ipk()
     names = package.with_suffix(".names").read_text()

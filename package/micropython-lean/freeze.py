@@ -13,6 +13,9 @@ ours, because flash holds it compressed, and because all of the program is known
 - Constants that are equal are one object.
 - Of a module with two halves, for two Pythons, only the runtime's is there.
 
+What the C sources have for Python and this program never names (str.format, set.union, ...) is taken out of their
+tables when they are compiled (frozen/unused.sed); then the linker leaves it out.
+
 All strings are in a header for the C sources (frozen/genhdr/qstrdefs.generated.h), which replaces MicroPython's.
 """
 
@@ -183,7 +186,7 @@ class Program:
 
         A name counts only if every store of it, in all of the program, is that or an import, and if each use is known.
         """
-        values, wrong = {}, self._strings() | self._c_names
+        values, wrong = {}, self.strings() | self._c_names
         bodies = {body for _, body in self.modules}
         stores = list(self._operations("STORE_NAME", "STORE_GLOBAL", "STORE_ATTR", "DELETE_NAME", "DELETE_GLOBAL"))
         for function, place, op in stores:
@@ -231,11 +234,11 @@ class Program:
         return op
 
     def unname_arguments(self):
-        strings = self._strings()
+        strings = self.strings()
         for function in self.functions:
             function.names[1:] = [name if name in strings else _NO_NAME for name in function.names[1:]]
 
-    def _strings(self):
+    def strings(self):
         """Every string that the program can look something up by."""
         found = {op.arg for _, _, op in self._operations("LOAD_CONST_STRING")}
         for _, _, op in self._operations("LOAD_CONST_OBJ"):
@@ -244,11 +247,11 @@ class Program:
 
     def rename(self):
         """Give what only bytecode knows a name of two letters; return {new name: old name}."""
-        kept = self._strings() | self._c_names | {_NO_NAME}
+        kept = self.strings() | self._c_names | {_NO_NAME}
         for path, _ in self.modules:
             kept.update([path], re.split("[/.]", path))
         kept.update(op.arg for _, _, op in self._operations("IMPORT_NAME"))
-        used = self._used()
+        used = self.used()
         free = (first + second for first in string.ascii_uppercase for second in _LETTERS
                 if first + second not in kept and first + second not in used)
         # In the order of their first use: the numbers that are used together then begin with the same byte.
@@ -261,7 +264,7 @@ class Program:
                     op.arg = new.get(op.arg, op.arg)
         return {short: name for name, short in new.items()}
 
-    def _used(self):
+    def used(self):
         """{string: how often bytecode names it}, in the order of first use."""
         used = collections.Counter()
         for function in self.functions:
@@ -271,7 +274,7 @@ class Program:
 
     def numbered(self):
         """Return (strings with the first numbers, from 1 on; the others, sorted)."""
-        used = self._used()
+        used = self.used()
         every = set(used) | self._c_names | {path for path, _ in self.modules}
         for _, _, op in self._operations("LOAD_CONST_OBJ"):
             every.update(text for text in _strings_of(op.arg)
@@ -414,6 +417,27 @@ class _Half(ast.NodeTransformer):
         return node.body if ast.unparse(node.test) == "host" else node
 
 
+# A function or a type in a table of names, on a line of its own.
+_FUNCTION = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&\w+_obj\) \},$", re.M)
+_TYPE = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&mp_type_\w+\) \},$", re.M)
+_DELETE = "/^ *{ MP_ROM_QSTR(MP_QSTR_%s), MP_ROM_PTR(&%s) },$/d\n"
+# How many of these are in the table of text types is also a number in py/objstr.c.
+_COUNTED = {"append", "extend", "hex", "fromhex", "decode", "encode"}
+
+
+def _unused(top, used):
+    """Return the names of (functions, types) that C has in tables and that nobody looks up."""
+    functions, types, others = set(), set(), set()
+    extras = [top / "extmod/modselect.c", top / "ports/unix/modsocket.c", *Path(__file__).parent.glob("*.c")]
+    for path in *top.glob("py/*.[ch]"), *top.glob("extmod/vfs*.c"), *extras:
+        text = path.read_text()
+        functions.update(_FUNCTION.findall(text))
+        types.update(_TYPE.findall(text))
+        others.update(re.findall(r"MP_QSTR_(\w+)", _FUNCTION.sub("", text)))
+    return [{name for name in names - _COUNTED - used if not name.startswith("__")}
+            for names in (functions - others, types)]
+
+
 def main():
     words = dict(word.split("=", 1) for word in sys.argv if "=" in word)
     makemanifest, tool = _tools(Path(words["MPY_DIR"]))
@@ -425,7 +449,13 @@ def main():
         preprocessed = Path(command[command.index("-q") + 1])
         c_names, settings = _c_names(tool, preprocessed)
         tool.config.MICROPY_QSTR_BYTES_IN_HASH = int(settings["BYTES_IN_HASH"])
+        top = Path(words["MPY_DIR"])
         program = Program(tool, sorted(word for word in command if word.endswith(".mpy")), c_names)
+        functions, types = _unused(top, program.strings() | set(program.used()))
+        c_names -= functions  # a type has its name besides
+        (build / "frozen" / "unused.sed").write_text("".join(
+            [_DELETE % (name, "[a-z_0-9]*_obj") for name in sorted(functions)]
+            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)]))
         program.simplify()
         program.insert_numbers()
         program.unname_arguments()
