@@ -70,14 +70,14 @@ static MP_DEFINE_CONST_FUN_OBJ_0(host_read_signal_obj, host_read_signal);
 
 static mp_obj_t host_monotonic_ms(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    lean_clock(CLOCK_MONOTONIC, &now);
     return mp_obj_new_int_from_ll((long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_monotonic_ms_obj, host_monotonic_ms);
 
 static mp_obj_t host_wall_seconds(void) {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    lean_clock(CLOCK_REALTIME, &now);
     return mp_obj_new_int_from_ll(now.tv_sec);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_wall_seconds_obj, host_wall_seconds);
