@@ -108,7 +108,7 @@ def fuzzed():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with kit.step("Building the runtime with the fuzz targets and sanitizers"):
-            _make(top, folder, ["CC=gcc", "STRIP=true", "SIZE=true", "STATIC=",
+            _make(top, folder, ["CC=gcc", "STRIP=true", "SIZE=true", "STATIC=", "LTO=",
                                 "FROZEN_MANIFEST=" + str(kit.TOP / "tests/fuzz/manifest.py"), "LDFLAGS_EXTRA=" + _SANITIZERS,
                                 "CFLAGS_EXTRA=%s -g -DMICROPY_ENABLE_SOURCE_LINE=1 -DLEAN_PROGRAM='\"run_fuzz\"'" % _SANITIZERS])
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,8 +22,6 @@
 #include "extmod/vfs.h"
 #include "extmod/vfs_posix.h"
 #include "shared/runtime/gchelper.h"
-
-#include <dirent.h> // defines what MicroPython's own configuration has to define first
 
 #ifndef LEAN_PROGRAM
 #define LEAN_PROGRAM "miniigd.__main__" // the frozen module that is the program
@@ -67,9 +66,24 @@ void gc_collect(void) {
     gc_collect_end();
 }
 
+// The C library looks for a faster way first, in a table of symbols that the kernel gives; it is 0.6 KB as LZMA, and the
+// clock is read a few times for a request.
+void lean_clock(int clock, struct timespec *now) {
+    #if defined(SYS_clock_gettime32) && defined(SYS_clock_gettime64)
+    if (syscall(SYS_clock_gettime64, clock, now) < 0) { // a kernel before 5.1
+        long parts[2] = {0, 0};
+        syscall(SYS_clock_gettime32, clock, parts);
+        now->tv_sec = parts[0];
+        now->tv_nsec = parts[1];
+    }
+    #else
+    clock_gettime(clock, now);
+    #endif
+}
+
 mp_uint_t mp_hal_ticks_ms(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    lean_clock(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -100,36 +114,7 @@ void freeaddrinfo(struct addrinfo *found) {
 }
 
 #ifndef __SANITIZE_ADDRESS__
-// Neither does it list folders, and addresses are text of its own (compat.py): no allocator, no directories, no
-// inet_ntop of the C library.
-void *malloc(size_t size) {
-    return NULL;
-}
-
-void *calloc(size_t count, size_t size) {
-    return NULL;
-}
-
-void *realloc(void *area, size_t size) {
-    return NULL;
-}
-
-void free(void *area) {
-}
-
-DIR *opendir(const char *path) {
-    errno = ENOSYS;
-    return NULL;
-}
-
-struct dirent *readdir(DIR *folder) {
-    return NULL;
-}
-
-int closedir(DIR *folder) {
-    return 0;
-}
-
+// Addresses are text of its own (compat.py).
 const char *inet_ntop(int family, const void *raw, char *text, socklen_t size) {
     return NULL;
 }
@@ -152,6 +137,17 @@ long long strtoll(const char *text, char **end, int base) {
     return value;
 }
 #endif
+
+// Files are the kernel's; modules are in the program only.
+mp_obj_t mp_vfs_open(size_t count, const mp_obj_t *arguments, mp_map_t *named) {
+    return mp_vfs_posix_file_open(&mp_type_vfs_posix_textio, arguments[0],
+        count > 1 ? arguments[1] : MP_OBJ_NEW_QSTR(MP_QSTR_r));
+}
+MP_DEFINE_CONST_FUN_OBJ_KW(mp_builtin_open_obj, 1, mp_vfs_open);
+
+mp_import_stat_t mp_import_stat(const char *path) {
+    return MP_IMPORT_STAT_NO_EXIST;
+}
 
 void nlr_jump_fail(void *value) {
     static const char text[] = "miniigd: exception outside of the program\n";
@@ -178,11 +174,6 @@ static int run_program(void) {
     if (nlr_push(&nlr) != 0) {
         return exit_status(MP_OBJ_FROM_PTR(nlr.ret_val));
     }
-    // The root of the kernel's file tree is the root of ours.
-    mp_obj_t root[2] = {MP_OBJ_TYPE_GET_SLOT(&mp_type_vfs_posix, make_new)(&mp_type_vfs_posix, 0, 0, NULL),
-                        MP_OBJ_NEW_QSTR(MP_QSTR__slash_)};
-    mp_vfs_mount(2, root, (mp_map_t *)&mp_const_empty_map);
-    MP_STATE_VM(vfs_cur) = MP_STATE_VM(vfs_mount_table);
     mp_obj_list_append(mp_sys_path, MP_OBJ_NEW_QSTR(MP_QSTR__dot_frozen));
     // The fourth argument makes the import return the innermost module, as "import a.b as c" does.
     mp_obj_t arguments[4] = {mp_obj_new_str_from_cstr(LEAN_PROGRAM), mp_const_none, mp_const_none, mp_const_true};

@@ -28,9 +28,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -76,14 +78,14 @@ static MP_DEFINE_CONST_FUN_OBJ_0(host_read_signal_obj, host_read_signal);
 
 static mp_obj_t host_monotonic_ms(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    lean_clock(CLOCK_MONOTONIC, &now);
     return mp_obj_new_int_from_ll((long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_monotonic_ms_obj, host_monotonic_ms);
 
 static mp_obj_t host_wall_seconds(void) {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    lean_clock(CLOCK_REALTIME, &now);
     return mp_obj_new_int_from_ll(now.tv_sec);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(host_wall_seconds_obj, host_wall_seconds);
@@ -243,6 +245,40 @@ static int run_status(pid_t pid, mp_uint_t started) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// What the process that is to be the program needs; it has our memory until then (as with vfork), and its own stack.
+struct start {
+    char **argv;
+    int in, out;
+    sigset_t mask;
+};
+
+static int start_program(void *data) {
+    struct start *start = data;
+    struct sigaction action = {.sa_handler = SIG_DFL}; // SIGPIPE, which we ignore, and whatever our own parent ignored
+    for (int number = 1; number < _NSIG; number++) {
+        sigaction(number, &action, NULL);
+    }
+    if (dup2(start->in, STDIN_FILENO) >= 0 && dup2(start->out, STDOUT_FILENO) >= 0
+        && dup2(start->out, STDERR_FILENO) >= 0) {
+        sigprocmask(SIG_SETMASK, &start->mask, NULL);
+        const char *name = start->argv[0], *folders = getenv("PATH");
+        const char *folder = strchr(name, '/') ? "" : folders != NULL ? folders : "/usr/sbin:/usr/bin:/sbin:/bin";
+        while (folder != NULL) {
+            const char *end = strchr(folder, ':');
+            size_t length = end != NULL ? (size_t)(end - folder) : strlen(folder);
+            char path[256];
+            if (length + strlen(name) + 2 <= sizeof(path)) {
+                memcpy(path, folder, length);
+                path[length] = '/';
+                strcpy(path + length + (length != 0), name);
+                execve(path, start->argv, environ);
+            }
+            folder = end != NULL ? end + 1 : NULL;
+        }
+    }
+    _exit(127);
+}
+
 static mp_obj_t host_run(mp_obj_t argv_in, mp_obj_t input_in) {
     static char output[RUN_OUTPUT]; // pages that no output reaches cost nothing
     size_t argc, sent = 0, got = 0;
@@ -267,20 +303,14 @@ static mp_obj_t host_run(mp_obj_t argv_in, mp_obj_t input_in) {
         mp_raise_OSError(number);
     }
     fcntl(in[1], F_SETFL, O_NONBLOCK);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-    sigset_t all; // SIGPIPE, which we ignore, and whatever our own parent ignored
+    struct start start = {.argv = argv, .in = in[0], .out = out[1]};
+    char stack[4096] __attribute__((aligned(16)));
+    sigset_t all; // a handler of ours must not run in the other process
     sigfillset(&all);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    pid_t pid;
-    int failure = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
+    sigprocmask(SIG_BLOCK, &all, &start.mask);
+    pid_t pid = clone(start_program, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
+    int failure = pid < 0;
+    sigprocmask(SIG_SETMASK, &start.mask, NULL);
     close(in[0]);
     close(out[1]);
 

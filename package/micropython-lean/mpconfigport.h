@@ -13,6 +13,8 @@
 #define MICROPY_PERSISTENT_CODE_LOAD (0)
 #undef MICROPY_MODULE_FROZEN_STR // forced on by the makefile; it would link the lexer in
 #define MICROPY_MODULE_FROZEN_STR (0)
+#undef MICROPY_QSTR_EXTRA_POOL // freeze.py puts all strings into one
+#define MICROPY_EMIT_BYTECODE_USES_QSTR_TABLE (0)
 #define MICROPY_ENABLE_EXTERNAL_IMPORT (1)
 #define MICROPY_MODULE_BUILTIN_INIT (0)
 #define MICROPY_OPT_COMPUTED_GOTO (1)
@@ -37,8 +39,8 @@ void lean_heap_free(void *area);
 #define MICROPY_LONGINT_IMPL (MICROPY_LONGINT_IMPL_LONGLONG)
 #define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_NONE)
 
-// Errors: full texts (compressed). Tracebacks of unexpected exceptions name the functions; the lines are only in the
-// test programs, they would take 9 KB of flash.
+// Errors: full texts, not packed by MicroPython: flash packs them better. Tracebacks of unexpected exceptions name the
+// functions; the lines are only in the test programs, they would take 9 KB of flash.
 #define MICROPY_ERROR_REPORTING (MICROPY_ERROR_REPORTING_NORMAL)
 #ifndef MICROPY_ENABLE_SOURCE_LINE
 #define MICROPY_ENABLE_SOURCE_LINE (0)
@@ -105,8 +107,8 @@ extern const struct _mp_print_t mp_stderr_print;
 #define MICROPY_PY_SYS_PLATFORM "linux"
 #define MICROPY_PY_ATTRTUPLE (1) // sys.implementation.name
 
-// Files, through the kernel's own file systems.
-#define MICROPY_VFS (1)
+// Files, through the kernel's own file systems (main.c opens them).
+#define MICROPY_VFS (0)
 #define MICROPY_VFS_POSIX (1)
 #define MICROPY_READER_POSIX (0)
 #define MICROPY_READER_VFS (0)

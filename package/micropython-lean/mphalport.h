@@ -25,3 +25,5 @@ static inline void mp_hal_delay_us(mp_uint_t us) {
     usleep(us);
 }
 void mp_hal_set_interrupt_char(char c);
+struct timespec;
+void lean_clock(int clock, struct timespec *now);

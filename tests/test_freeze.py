@@ -1,0 +1,44 @@
+"""What package/micropython-lean/freeze.py makes of the program: names of two letters, and lists that say which."""
+
+import re
+
+from package import ipk, kit, runtime
+from package.toolchain import HOST, MIPS32
+
+
+def _names(path):
+    return dict(line.split(" ", 1) for line in path.read_text().splitlines())
+
+
+def test_each_short_name_stands_for_one_name():
+    names = _names(runtime.binary(HOST).parent / "names.txt")
+    assert len(names) > 1000 and len(set(names.values())) == len(names)
+    for short, name in names.items():
+        assert re.fullmatch("[A-Z][0-9A-Za-z_]", short) and re.fullmatch(r"[A-Za-z_]\w*", name), (short, name)
+
+
+def test_what_strings_and_c_find_keeps_its_name():
+    kept = set(_names(runtime.binary(HOST).parent / "names.txt").values())
+    # methods that C calls, attributes of C modules, options (config.py sets them by name), modules, an exception
+    for name in ("__init__", "fileno", "SIGTERM", "upnp_port", "enabled", "gateway", "firewall", "FirewallError"):
+        assert name not in kept, name
+    assert "add_port_mapping" in kept
+
+
+def test_functions_that_nothing_names_are_left_out_and_no_others():
+    rules = (runtime.binary(HOST).parent / "frozen" / "unused.sed").read_text()
+    for name in ("format", "rsplit", "union", "StringIO"):
+        assert "(MP_QSTR_%s)" % name in rules, name
+    # what the daemon calls, what C calls, and what is counted in objstr.c
+    for name in ("partition", "sorted", "property", "OSError", "__exit__", "close", "write", "append", "encode"):
+        assert "(MP_QSTR_%s)" % name not in rules, name
+    tests = (runtime.binary(HOST, tests=True).parent / "frozen" / "unused.sed").read_text()
+    assert "(MP_QSTR_StringIO)" not in tests and "(MP_QSTR_format)" in tests
+
+
+def test_the_package_brings_its_list_and_every_target_has_the_same():
+    package = ipk.ipk()
+    names = package.with_suffix(".names").read_text()
+    assert names == (runtime.binary(MIPS32).parent / "names.txt").read_text() == (
+        runtime.binary(HOST).parent / "names.txt").read_text()
+    assert package.parent == kit.BUILD
