@@ -28,12 +28,21 @@
 #endif
 
 // The heap starts in .bss, where pages that were never touched cost nothing, and grows in areas from the kernel.
-#define FIRST_AREA (128 * 1024)
+#define FIRST_AREA (192 * 1024)
+// Garbage is collected when this much was allocated since the last time, or that part of the heap: a heap that grew once
+// (for the longest answer) would be full of garbage before anybody looked, and all of its pages in memory.
+#define COLLECT_AFTER (96 * 1024)
+#define COLLECT_PART (4)
 #define HEAP_LIMIT (4 * 1024 * 1024) // a router with 16 MB must survive whatever its LAN asks for
 #define STACK_LIMIT (64 * 1024)
 
 static char first_area[FIRST_AREA];
 static size_t heap_size = FIRST_AREA;
+
+static void set_threshold(void) {
+    size_t part = heap_size / COLLECT_PART;
+    MP_STATE_MEM(gc_alloc_threshold) = (part > COLLECT_AFTER ? part : COLLECT_AFTER) / MICROPY_BYTES_PER_GC_BLOCK;
+}
 
 // Each area begins with its own size, so that it can be given back.
 #define AREA_HEADER (16)
@@ -49,6 +58,7 @@ void *lean_heap_alloc(size_t size) {
         return NULL;
     }
     heap_size += size;
+    set_threshold();
     *(size_t *)area = size;
     return area + AREA_HEADER;
 }
@@ -57,6 +67,7 @@ void lean_heap_free(void *area) {
     char *start = (char *)area - AREA_HEADER;
     size_t size = *(size_t *)start;
     heap_size -= size;
+    set_threshold();
     munmap(start, size);
 }
 
@@ -187,6 +198,7 @@ int main(int argc, char **argv) {
     mp_stack_set_top(&argc);
     mp_stack_set_limit(STACK_LIMIT);
     gc_init(first_area, first_area + sizeof(first_area));
+    set_threshold();
     mp_init();
     mp_obj_list_init(MP_OBJ_TO_PTR(mp_sys_argv), 0);
     mp_sys_path = mp_obj_new_list(0, NULL);
