@@ -3,8 +3,9 @@
 MODEL ?= debian
 ARCH ?= mipsel_mips32
 SECONDS ?= 300
+MOST ?= 1000
 
-.PHONY: run test fuzz lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
+.PHONY: run test fuzz bench lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
 
 run image: setup
 	@.venv/bin/python -m invoke $@ --model $(MODEL)
@@ -14,6 +15,9 @@ ipk feed overlay: setup
 
 fuzz: setup
 	@.venv/bin/python -m invoke $@ --seconds $(SECONDS)
+
+bench: setup
+	@.venv/bin/python -m invoke $@ --most $(MOST)
 
 test lint flash-report shell-lan shell-wan shell-router clean: setup
 	@.venv/bin/python -m invoke $@

@@ -105,6 +105,12 @@ def fuzz(context, seconds=300, only=""):
 
 
 @task
+def bench(context, most=1000):
+    """Compare with miniupnpd on the emulated router: docs/performance.md, its plots and raw numbers."""
+    os.execv(sys.executable, [sys.executable, "tests/bench/bench.py", "--most", str(most)])
+
+
+@task
 def lint(context):
     """Check the shape of the source and its MicroPython subset."""
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/test_shape.py", "tests/test_subset.py"])

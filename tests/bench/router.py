@@ -64,11 +64,11 @@ def _disk(files):
 class BenchRouter:
     """The booted router. `binaries` is {name: path} of builds of the daemon, put on the router in /bench."""
 
-    def __init__(self, binaries):
+    def __init__(self, binaries, words=()):
         dump = machine.folder_of(_NAME) / "lan.pcap"
         dump.unlink(missing_ok=True)
         self.lab = Lab("debian", icount=True, name=_NAME, disk=_disk({"agent": agent(), **binaries}),
-                       words=["-object", "filter-dump,id=dump,netdev=n0,file=%s,maxlen=128" % dump])
+                       words=["-object", "filter-dump,id=dump,netdev=n0,file=%s,maxlen=128" % dump, *words])
         self.dump = packets.Dump(dump)
         self._ask = None
 

@@ -6,6 +6,8 @@
 
 import statistics
 
+from qemu.lab import LAN_HOST
+
 import client
 from daemons import PORT
 
@@ -60,8 +62,14 @@ def percentile(values, percent):
 
 def measure(run, requests):
     """Send `requests` one after the other, each in a new connection, and return their Figures; Refused if one is."""
-    return _measure(run.bench, run.pid, [lambda request=request: client.check(client.exchange(PORT, request))
-                                         for request in requests], lambda dump: [one.ms for one in dump.tcp(PORT)])
+    return measure_from(run, [(request, LAN_HOST) for request in requests])
+
+
+def measure_from(run, requests):
+    """As `measure`, of (request, the address that it comes from)."""
+    return _measure(run.bench, run.pid, [
+        lambda request=request, source=source: client.check(client.exchange(PORT, request, source))
+        for request, source in requests], lambda dump: [one.ms for one in dump.tcp(PORT)])
 
 
 def measure_echo(bench, pid, port, data, count):
