@@ -34,9 +34,10 @@ def _number(value):
 def lines(title, x_title, y_title, series):
     """`series` is [(name for the color, label, [(x, y)])]; both axes are logarithmic."""
     points = [point for _, _, line in series for point in line]
-    low_x, high_x = min(x for x, _ in points), max(x for x, _ in points)
+    low_x = min(x for x, _ in points)
+    high_x = max(2 * low_x, *(x for x, _ in points))
     low_y = 10 ** math.floor(math.log10(min(y for _, y in points)))
-    high_y = 10 ** math.ceil(math.log10(max(y for _, y in points)))
+    high_y = max(10 * low_y, 10 ** math.ceil(math.log10(max(y for _, y in points))))
 
     def place(x, y):
         return (_LEFT + (_WIDTH - _LEFT - _RIGHT) * math.log(x / low_x) / math.log(high_x / low_x),
