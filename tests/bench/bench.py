@@ -40,8 +40,8 @@ _PROFILED = ("add", "ext", "desc", "delete")
 class Bench:
     """Collects `results`, and writes them down after each step: an interrupted run is not lost."""
 
-    def __init__(self, path, most):
-        self._path, self._most = path, most
+    def __init__(self, path, most, incumbents):
+        self._path, self._most, self._incumbents = path, most, min(most, incumbents)
         self.results = {"most": most, "daemons": {}, "floor": {}}
 
     def _keep(self):
@@ -91,13 +91,13 @@ class Bench:
             found["idle_wake_ups"] = self._idle(run)
             found["memory"]["0"] = run.memory()
             self._at(run, found, 0)
-            held = 0
-            for stop in [stop for stop in _STOPS if stop <= self._most]:
+            held, most = 0, self._most if daemon is daemons.MINIIGD else self._incumbents
+            for stop in [stop for stop in _STOPS if stop <= most]:
                 requests = rows.REQUESTS["add"](daemon, stop - held, held)
                 found["rows"]["add@%d-%d" % (held, stop)] = rows.measure(run, requests).summary()
                 held = stop
                 found["memory"][str(held)] = run.memory()
-                if stop in (10, 100, 1000, self._most):
+                if stop in (10, 100, 1000, most):
                     self._at(run, found, held)
                 print("    %d mappings" % held, flush=True)
             if daemon is daemons.MINIIGD and held == _INCUMBENTS_MOST:
@@ -175,11 +175,12 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=_INCUMBENTS_MOST)
+    parser.add_argument("--incumbents", type=int, default=_INCUMBENTS_MOST, help="as --most, for these only")
     parser.add_argument("--output", type=Path, default=report.DATA)
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     if not options.report:
-        Bench(options.output, options.most).run()
+        Bench(options.output, options.most, options.incumbents).run()
     report.write(json.loads(options.output.read_text()), options.output.parent)
     print("==> See %s" % (options.output.parent / "performance.md"))
 

@@ -1,8 +1,13 @@
 """The router's instructions, counted by QEMU itself: what is a program's own, what the kernel's, and in which function.
 
-    with Counter(bench, map) as counter: ...        # see counter.c; the plugin is loaded with BenchRouter(plugin=True)
+    with BenchRouter(binaries, counting.words()): ...
+        before = counting.read()
+        counting.by_function(before, counting.read(), map)
+
+Other programs that run meanwhile count too: the router is idle but for the daemon and what writes its log. See counter.c.
 """
 
+import bisect
 import re
 import struct
 
@@ -11,7 +16,7 @@ from package import kit
 _SOURCE = kit.TOP / "tests/bench/counter.c"
 FILE = kit.BUILD / "bench" / "counts"
 _TEXT = 0x400000
-_HEAD = 3
+_HEAD = 3  # counters before those of the text
 
 
 def plugin():
@@ -48,8 +53,6 @@ def by_function(before, after, path):
     """Return [(instructions, name)] between two readings, the most first; `path` is the linker's map."""
     spent, table = {}, functions(path)
     starts = [address for address, _ in table]
-    import bisect
-
     for index in range(_HEAD, len(after)):
         count = after[index] - before[index]
         if count:

@@ -3,6 +3,7 @@
     .venv/bin/python tests/bench/quick.py                               this tree's daemon, every row
     .venv/bin/python tests/bench/quick.py --rows add,ext --count 40
     .venv/bin/python tests/bench/quick.py --profile add,delete          where their time goes, by bytecode function
+    .venv/bin/python tests/bench/quick.py --instructions add,ext        the same by function of C, kernel and TLB misses
     .venv/bin/python tests/bench/quick.py --held 200                    with so many mappings in the table
     .venv/bin/python tests/bench/quick.py --executable build/other      another executable for MIPS32
     .venv/bin/python tests/bench/quick.py --only miniupnpd-nft          the incumbent
@@ -21,6 +22,7 @@ from package import runtime  # noqa: E402
 from package.toolchain import MIPS32  # noqa: E402
 
 import client  # noqa: E402
+import counting  # noqa: E402
 import daemons  # noqa: E402
 import profiling  # noqa: E402
 import router  # noqa: E402
@@ -80,6 +82,22 @@ def _profile(bench, wanted, held, count):
         print("\ncollections so far: %d, the longest %.2f ms" % (last.collections, last.longest_collection_ms))
 
 
+def _instructions(bench, executable, wanted, count):
+    daemon = daemons.MINIIGD
+    with bench.running(daemon) as run:
+        rows.measure(run, rows.REQUESTS["ext"](daemon, 5))
+        for name in wanted:
+            requests = rows.REQUESTS[name](daemon, count)
+            before, cpu = counting.read(), run.cpu_ms()
+            bench.inside(lambda: [client.check(client.exchange(daemons.PORT, request)) for request in requests])
+            cpu, after = run.cpu_ms() - cpu, counting.read()
+            program, kernel, misses = [(after[place] - before[place]) / count for place in range(3)]
+            print("\n%s: CPU %.2f ms; instructions for each: programs %d, kernel %d with its idle loop, of these TLB misses "
+                  "%d" % (rows.TITLES[name], cpu / count, program, kernel, misses))
+            for spent, function in counting.by_function(before, after, executable.with_name(executable.name + ".map"))[:40]:
+                print("%9d %5.1f %%  %s" % (spent / count, 100 * spent / count / program, function), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="miniigd", help="which daemons, of %s" % ", ".join(_DAEMONS))
@@ -88,11 +106,15 @@ def main():
     parser.add_argument("--held", type=int, default=0)
     parser.add_argument("--executable", type=Path)
     parser.add_argument("--profile", default="")
+    parser.add_argument("--instructions", default="")
     options = parser.parse_args()
     binaries = {"miniigd": options.executable or runtime.binary(MIPS32)}
     if options.profile:
         binaries["miniigd-probe"] = runtime.probed()
-    with router.BenchRouter(binaries) as bench:
+    with router.BenchRouter(binaries, counting.words() if options.instructions else ()) as bench:
+        if options.instructions:
+            _instructions(bench, binaries["miniigd"], options.instructions.split(","), options.count)
+            return
         if options.profile:
             _profile(bench, options.profile.split(","), options.held, options.count)
             return

@@ -30,7 +30,6 @@ class Report:
 
     def __init__(self, data):
         self._data, self._daemons = data, data["daemons"]
-        self._top = str(data["most"])
 
     def _row(self, name, row, key):
         return self._daemons.get(name, {}).get("rows", {}).get(row, {}).get(key)
@@ -69,9 +68,11 @@ class Report:
                                       ("wait_p95", "client waits, p95")):
                         add("%s at %d, %s" % (title, held, what), "%s@%d" % (row, held), key,
                             echo[key] if key in echo else None)
-        for key, what in (("cpu_mean", "CPU, mean"), ("wait_median", "client waits, median"),
-                          ("wait_p95", "client waits, p95")):
-            add("DeletePortMapping at %s, %s" % (self._top, what), "delete@" + self._top, key)
+        for held in sorted({int(row[7:]) for one in self._daemons.values() for row in one["rows"]
+                            if row.startswith("delete@")}):
+            for key, what in (("cpu_mean", "CPU, mean"), ("wait_median", "client waits, median"),
+                              ("wait_p95", "client waits, p95")):
+                add("DeletePortMapping at %d, %s" % (held, what), "delete@%d" % held, key)
         for row, title in ("search", "M-SEARCH, unicast"), ("multicast", "M-SEARCH, multicast, MX 2"), ("pcp", "PCP MAP"):
             for key, what in (("cpu_mean", "CPU, mean"), ("wait_median", "client waits, median"),
                               ("wait_p95", "client waits, p95")):
