@@ -124,9 +124,9 @@ class Report:
                 parts.append(_table(["in flight, " + title, "answered", "CPU each, ms", "median wait, ms", "longest, ms"], [
                     [str(one["count"]), str(one["answered"]), _cell(one["cpu_each"]), _cell(one["wait_median"]),
                      _cell(one["wait_longest"])] for one in self._data[key]]))
-        limit = self._daemons["miniigd"].get("limit")
-        if limit:
-            parts.append("miniigd refuses behind %d mappings; the table up to there:\n" % limit["mappings"])
+        if "refusal" in self._daemons["miniigd"]:
+            parts.append("miniigd held %d of these mappings, and refused the next one; up to there:\n"
+                         % self._daemons["miniigd"]["most"])
         rows = self._daemons["miniigd"]["rows"]
         beyond = [row for row in rows if row.startswith("add@") and int(row.split("-")[1]) > self._data["most"]]
         if beyond:
