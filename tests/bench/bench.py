@@ -36,15 +36,15 @@ _INCUMBENTS_MOST = 1000  # their cost grows with the square: 10,000 would take m
 _ENOUGH = 10000  # mappings, for the one that gets so far
 _FLOOR_MOST = 2000
 _STARTS = 6  # the first one with a cold page cache
-_SETTLE, _IDLE = 10, 60  # seconds
+_SETTLE = 10  # seconds behind the last request, before idleness is measured
 _PROFILED = ("add", "ext", "desc", "delete")
 
 
 class Bench:
     """Collects `results`, and writes them down after each step: an interrupted run is not lost."""
 
-    def __init__(self, path, most, incumbents):
-        self._path, self._most, self._incumbents = path, most, min(most, incumbents)
+    def __init__(self, path, most, incumbents, idle):
+        self._path, self._most, self._incumbents, self._idle_seconds = path, most, min(most, incumbents), idle
         self.results = {"most": most, "daemons": {}, "floor": {}}
 
     def _keep(self):
@@ -147,7 +147,7 @@ class Bench:
         """Voluntary context switches in a minute, outside of announcements."""
         time.sleep(_SETTLE)
         before, start = run.wake_ups(), float(run.bench.file("/proc/uptime").split()[0])
-        time.sleep(_IDLE)
+        time.sleep(self._idle_seconds)
         count, passed = run.wake_ups() - before, float(run.bench.file("/proc/uptime").split()[0]) - start
         return round(count * 60 / passed, 2)
 
@@ -183,11 +183,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=_INCUMBENTS_MOST)
     parser.add_argument("--incumbents", type=int, default=_INCUMBENTS_MOST, help="as --most, for these only")
+    parser.add_argument("--idle", type=int, default=60, help="seconds of idleness that are watched")
     parser.add_argument("--output", type=Path, default=report.DATA)
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     if not options.report:
-        Bench(options.output, options.most, options.incumbents).run()
+        Bench(options.output, options.most, options.incumbents, options.idle).run()
     report.write(json.loads(options.output.read_text()), options.output.parent)
     print("==> See %s" % (options.output.parent / "performance.md"))
 
