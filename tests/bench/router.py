@@ -102,8 +102,8 @@ class BenchRouter:
         return self.lab.router.check(command, timeout=_COMMAND_SECONDS)
 
     def background(self, command):
-        """Start a command on the router that lives on."""
-        self.check("(%s) </dev/null >/dev/null 2>&1 &" % command)
+        """Start a command on the router that lives on; return its process id (of a pipe: the last one's)."""
+        return int(self.check("%s </dev/null >/dev/null 2>&1 & echo $!" % command))
 
     def raw_file(self, path):
         """Return the bytes of a (small) file of the router; none if it is not there."""
@@ -128,9 +128,8 @@ class BenchRouter:
     @contextlib.contextmanager
     def echo(self):
         """The bare TCP exchange's server; yields (pid, port)."""
-        self.background("/bench/agent echo %d" % _ECHO_PORT)
-        time.sleep(1)
-        pid = int(self.check("pgrep -f 'agent echo'").split()[0])
+        pid = self.background("/bench/agent echo %d" % _ECHO_PORT)
+        time.sleep(1)  # until it listens
         try:
             yield pid, _ECHO_PORT
         finally:
