@@ -37,6 +37,7 @@ _ENOUGH = 10000  # mappings, for the one that gets so far
 _FLOOR_MOST = 2000
 _STARTS = 6  # the first one with a cold page cache
 _SETTLE = 10  # seconds behind the last request, before idleness is measured
+_LAST = "idle_wake_ups_with_mappings"  # of a daemon's figures: with it they are complete
 _PROFILED = ("add", "ext", "desc", "delete")
 
 
@@ -46,6 +47,10 @@ class Bench:
     def __init__(self, path, most, incumbents, idle):
         self._path, self._most, self._incumbents, self._idle_seconds = path, most, min(most, incumbents), idle
         self.results = {"most": most, "daemons": {}, "floor": {}}
+
+    def resume(self):
+        """Keep the parts that are complete in the file of an earlier run."""
+        self.results = json.loads(self._path.read_text())
 
     def _keep(self):
         self._path.parent.mkdir(exist_ok=True)
@@ -63,16 +68,17 @@ class Bench:
             growth.add_hosts(bench.lab)
             self.results["machine"] = {"kernel": bench.check("uname -r").strip(), "cpu": bench.lab.router.image.cpu,
                                        "memory_mb": bench.lab.router.memory, "mips": 125}
-            self._floor(bench)
-            with kit.step("Measuring %s" % daemons.MINIIGD.title):
-                self._daemon(bench, daemons.MINIIGD)
-            with kit.step("Measuring how the cost of miniigd grows with hosts and with requests in flight"):
-                self._growth(bench)
-            with kit.step("Taking the profile"):
-                self._profile(bench)
+            if not self.results["floor"].get("netlink"):
+                self._floor(bench)
+            self._daemon(bench, daemons.MINIIGD)
+            if "in_flight_incumbent" not in self.results:
+                with kit.step("Measuring how the cost of miniigd grows with hosts and with requests in flight"):
+                    self._growth(bench)
+            if "collection" not in self.results:
+                with kit.step("Taking the profile"):
+                    self._profile(bench)
             for daemon in daemons.MINIUPNPD_IPT, daemons.MINIUPNPD_NFT:
-                with kit.step("Measuring %s" % daemon.title):
-                    self._daemon(bench, daemon)
+                self._daemon(bench, daemon)
         self.results["date"] = time.strftime("%Y-%m-%d")
         self._keep()
 
@@ -85,10 +91,16 @@ class Bench:
         self._keep()
 
     def _daemon(self, bench, daemon):
+        if _LAST in self.results["daemons"].get(daemon.name, {}):
+            return
+        with kit.step("Measuring %s" % daemon.title):
+            self._measure(bench, daemon)
+
+    def _measure(self, bench, daemon):
         found = self.results["daemons"][daemon.name] = {"title": daemon.title, "rows": {}, "memory": {}, "starts": []}
         for _ in range(_STARTS):
             with bench.running(daemon) as run:
-                found["starts"].append({"ms": round(run.start_ms, 2), "cpu": round(run.start_cpu_ms, 2)})
+                found["starts"].append({"ms": run.start_ms, "cpu": round(run.start_cpu_ms, 2)})
         self._keep()
         with bench.running(daemon) as run:
             found["idle_wake_ups"] = self._idle(run)
@@ -107,7 +119,7 @@ class Bench:
                 self._to_the_limit(run, found, held)
             requests = rows.REQUESTS["delete"](daemon, min(100, held))
             found["rows"]["delete@%d" % held] = rows.measure(run, requests).summary()
-            found["idle_wake_ups_with_mappings"] = self._idle(run)
+            found[_LAST] = self._idle(run)
         self._keep()
 
     def _at(self, run, found, held):
@@ -185,10 +197,14 @@ def main():
     parser.add_argument("--incumbents", type=int, default=_INCUMBENTS_MOST, help="as --most, for these only")
     parser.add_argument("--idle", type=int, default=60, help="seconds of idleness that are watched")
     parser.add_argument("--output", type=Path, default=report.DATA)
+    parser.add_argument("--resume", action="store_true", help="measure only what the JSON does not have")
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     if not options.report:
-        Bench(options.output, options.most, options.incumbents, options.idle).run()
+        bench = Bench(options.output, options.most, options.incumbents, options.idle)
+        if options.resume:
+            bench.resume()
+        bench.run()
     report.write(json.loads(options.output.read_text()), options.output.parent)
     print("==> See %s" % (options.output.parent / "performance.md"))
 

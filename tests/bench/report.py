@@ -82,7 +82,7 @@ class Report:
                 values = []
                 for name in _NAMES:
                     found = [one[key] for one in self._daemons.get(name, {}).get("starts", [])]
-                    found = found[:1] if is_cold else sorted(found[1:])
+                    found = found[:1] if is_cold else sorted(value for value in found[1:] if value is not None)
                     values.append(found[len(found) // 2] if found else None)
                 lines.append(self._compare("Start: %s, %s" % (what, "files not in memory yet" if is_cold else "median"),
                                            values))
