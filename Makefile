@@ -4,8 +4,9 @@ MODEL ?= debian
 ARCH ?= mipsel_mips32
 SECONDS ?= 300
 SEED ?= 0
+MOST ?= 1000
 
-.PHONY: run test fuzz soak lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
+.PHONY: run test fuzz soak bench lint ipk feed overlay flash-report image shell-lan shell-wan shell-router clean setup
 
 run image: setup
 	@.venv/bin/python -m invoke $@ --model $(MODEL)
@@ -18,6 +19,9 @@ fuzz: setup
 
 soak: setup
 	@.venv/bin/python -m invoke $@ --model $(MODEL) --seconds $(SECONDS) --seed $(SEED)
+
+bench: setup
+	@.venv/bin/python -m invoke $@ --most $(MOST)
 
 test lint flash-report shell-lan shell-wan shell-router clean: setup
 	@.venv/bin/python -m invoke $@

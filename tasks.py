@@ -113,6 +113,12 @@ def soak(context, model="debian", seconds=300, seed=0):
 
 
 @task
+def bench(context, most=1000):
+    """Compare with miniupnpd on the emulated router: docs/performance.md, its plots and raw numbers."""
+    os.execv(sys.executable, [sys.executable, "tests/bench/bench.py", "--most", str(most)])
+
+
+@task
 def lint(context):
     """Check the shape of the source and its MicroPython subset."""
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/test_shape.py", "tests/test_subset.py"])

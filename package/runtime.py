@@ -2,7 +2,8 @@
 
 `binary(MIPS32)` is the product; `binary(HOST)` is the same recipe for the machine at hand. With `tests=True` the unit
 tests are frozen in too and are its program (the runtime has no compiler, so it cannot load them from files);
-`fuzzed()` has the fuzz targets for a program, and the C compiler's sanitizers look at every step.
+`fuzzed()` has the fuzz targets for a program, and the C compiler's sanitizers look at every step; `probed()` counts
+where its time goes.
 """
 
 import shutil
@@ -16,6 +17,10 @@ _PORT = kit.TOP / "package" / "micropython-lean"
 _SOURCES = kit.TOP / "src"
 _TEST_PARTS = ("unit", "mpy", "replay/replay.py")
 _FUZZ_PARTS = ("unit/helpers.py", "replay/replay.py", "fuzz/manifest.py", "fuzz/run_fuzz.py", "fuzz/targets.py")
+_PROBE = kit.TOP / "tests" / "bench" / "probe"
+# What the probe stands around.
+_PROBED = ("mp_execute_bytecode gc_alloc gc_collect poll accept close shutdown setsockopt fcntl recv recvfrom send sendto "
+           "open read write rename __clock_gettime64").split()
 # MicroPython itself gives memcpy and its like null pointers with a length of zero.
 _SANITIZERS = "-fsanitize=address,undefined -fno-sanitize=nonnull-attribute -fno-sanitize-recover=undefined"
 
@@ -111,6 +116,24 @@ def fuzzed():
             _make(top, folder, ["CC=gcc", "STRIP=true", "SIZE=true", "STATIC=", "LTO=",
                                 "FROZEN_MANIFEST=" + str(kit.TOP / "tests/fuzz/manifest.py"), "LDFLAGS_EXTRA=" + _SANITIZERS,
                                 "CFLAGS_EXTRA=%s -g -DMICROPY_ENABLE_SOURCE_LINE=1 -DLEAN_PROGRAM='\"run_fuzz\"'" % _SANITIZERS])
+
+    return kit.product(path, parts, build)
+
+
+def probed():
+    """Return the path of the daemon for MIPS32 that counts where its time goes (tests/bench/probe); never for a router."""
+    tools, top = toolchain(MIPS32), source()
+    folder = kit.BUILD / "runtime" / "mips32-probe"
+    path = folder / "miniigd"
+    parts = [_PORT, _SOURCES, Path(__file__), _PROBE, tools.identity, top.name]
+
+    def build():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with kit.step("Building the runtime with the probe"):
+            _make(top, folder, ["CC=" + tools.cc, "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size"),
+                                "USER_C_MODULES=" + str(_PROBE),
+                                "LDFLAGS_EXTRA=" + " ".join("-Wl,--wrap=" + name for name in _PROBED)])
 
     return kit.product(path, parts, build)
 

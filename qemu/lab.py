@@ -150,6 +150,7 @@ class Lab:
 
     def __init__(self, model, **options):
         self.model, self._options = model, options
+        self._name = options.get("name") or model
         self.router = self.lan = self.guest = self.wan = self._middle = None
         self._lock = None
         self._servers = []
@@ -167,7 +168,7 @@ class Lab:
         self.close()
 
     def _start(self):
-        self._lock = _only_one(self.model)
+        self._lock = _only_one(self._name)
         self.lan, self.wan, self.guest = Namespace("lan"), Namespace("wan"), Namespace("guest")
         self._middle = Namespace("router")
         taps = {"lan": self.lan, "wan": self.wan, "guest": self.guest}  # in the order of the router's eth0, eth1, eth2
@@ -175,7 +176,7 @@ class Lab:
             self._middle.ip("tuntap", "add", "dev", name, "mode", "tap")
         self.router = Machine(self.model, list(taps), self._middle.enter, **self._options)
         self.router.start(attached=lambda: self._connect(taps))
-        _state_file(self.model).write_text(json.dumps({
+        _state_file(self._name).write_text(json.dumps({
             "model": self.model, "lab": os.getpid(), "qemu": self.router.pid,
             "lan": self.lan.pid, "guest": self.guest.pid, "wan": self.wan.pid,
             "shell": str(self.router.shell), "console": str(self.router.console)}))
@@ -216,8 +217,8 @@ class Lab:
     def close(self):
         """End everything this lab started."""
         with contextlib.suppress(OSError, ValueError):
-            if json.loads(_state_file(self.model).read_text())["qemu"] == (self.router and self.router.pid):
-                _state_file(self.model).unlink()
+            if json.loads(_state_file(self._name).read_text())["qemu"] == (self.router and self.router.pid):
+                _state_file(self._name).unlink()
         for listener in self._servers:
             listener.close()
         self._servers = []
@@ -272,9 +273,9 @@ def check_preconditions():
                        "unshare" % (device, error.strerror, device)) from None
 
 
-def _only_one(model):
-    """Hold the lock of this model's files, or Stop: a second router of the same model would overwrite them."""
-    folder = machine.folder_of(model)
+def _only_one(name):
+    """Hold the lock of this name's files, or Stop: a second router of the same name would overwrite them."""
+    folder = machine.folder_of(name)
     folder.mkdir(parents=True, exist_ok=True)
     lock = open(folder / "lock", "w")
     try:
@@ -282,12 +283,12 @@ def _only_one(model):
     except OSError:
         lock.close()
         raise kit.Stop("a %s router is running already (see %s): end that one first"
-                       % (model, _state_file(model))) from None
+                       % (name, _state_file(name))) from None
     return lock
 
 
-def _state_file(model):
-    return machine.folder_of(model) / "lab.json"
+def _state_file(name):
+    return machine.folder_of(name) / "lab.json"
 
 
 # --- Entering a running lab from another process

@@ -55,27 +55,28 @@ def connect_unix(path):
         os.close(folder)
 
 
-def folder_of(model):
-    """Where a running router of that model has its console log and its sockets."""
-    return kit.BUILD / "router" / model
+def folder_of(name):
+    """Where a running router of that name, which is its model's mostly, has its console log and its sockets."""
+    return kit.BUILD / "router" / name
 
 
 class Machine:
     """One router. `taps` become eth0, eth1, ...; `enter` is put before QEMU's command line (nsenter of lab.py).
 
     `icount` gives the guest a clock of its own, 8 ns per instruction: times measured inside are repeatable. `memory`
-    (MB) is the model's own unless given.
+    (MB) and `disk` (a root like the image's) are the model's own unless given. `name` is its folder's, for a second one
+    of the same model; `words` are more of QEMU's command line.
     """
 
-    def __init__(self, model, taps=(), enter=(), icount=False, memory=None):
+    def __init__(self, model, taps=(), enter=(), icount=False, memory=None, disk=None, name=None, words=()):
         self.model, self.icount = model, icount
         self.image = image.image(model)
-        self.memory = memory or self.image.memory
-        self.folder = folder_of(model)
+        self.memory, self._disk = memory or self.image.memory, disk or self.image.disk
+        self.folder = folder_of(name or model)
         self.console = self.folder / "console.log"
         self.shell = self.folder / "shell.sock"
         self.boot_seconds = None
-        self._taps, self._enter = taps, list(enter)
+        self._taps, self._enter, self._words = taps, list(enter), list(words)
         self._process = self._channel = None
         self._pending = b""
         self._lock = threading.Lock()
@@ -111,7 +112,7 @@ class Machine:
             "qemu-system-mipsel", "-M", "malta", "-cpu", self.image.cpu, "-m", str(self.memory), "-no-reboot",
             "-nodefaults", "-vga", "none", "-display", "none", "-monitor", "none",
             "-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", self.image.append,
-            "-drive", "file=%s,if=none,id=root,format=raw,readonly=on" % self.image.disk,
+            "-drive", "file=%s,if=none,id=root,format=raw,readonly=on" % self._disk,
             "-device", "virtio-blk-pci,drive=root"]
         for number, tap in enumerate(self._taps):
             argv += ["-netdev", "tap,id=n%d,ifname=%s,script=no,downscript=no" % (number, tap),
@@ -121,6 +122,7 @@ class Machine:
                  "-serial", "unix:shell.sock,server=on,wait=off"]
         if self.icount:
             argv += ["-icount", "shift=3", "-rtc", "clock=vm"]
+        argv += self._words
         with open(self.folder / "qemu.log", "wb") as log:
             try:
                 self._process = subprocess.Popen(argv, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
