@@ -317,17 +317,21 @@ def random_bytes(count):
 
 
 _MOST_KEPT = const(16)
-_kept = {}  # dotted quad -> bytes: the same few hosts ask again and again
+_kept = {}  # address as text -> bytes: the same few hosts ask again and again
 
 
 def ip4_bytes(text):
     """Return the 4 bytes of a dotted quad; ValueError when it is none."""
     raw = _kept.get(text)
-    if raw is None:
-        raw = _ip4_bytes(text)
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        _kept[text] = raw
+    if raw is None or len(raw) != 4:
+        raw = _keep(text, _ip4_bytes(text))
+    return raw
+
+
+def _keep(text, raw):
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    _kept[text] = raw
     return raw
 
 
@@ -351,6 +355,13 @@ def ip6_bytes(text):
 
     The form that ends in a dotted quad is not taken: no interface has such an address, and no client sends one.
     """
+    raw = _kept.get(text)
+    if raw is None or len(raw) != 16:
+        raw = _keep(text, _ip6_bytes(text))
+    return raw
+
+
+def _ip6_bytes(text):
     head, gap, tail = text.partition("::")
     groups = _groups(head)
     if gap:

@@ -138,6 +138,10 @@ class Lan:
             self._timers = [self._loop.call_later(_RETRY_MS, self.open)]
             return
         log.info("serving %s" % where)
+        # In a turn of its own: who waits for the daemon to start is answered before.
+        self._timers = [self._loop.call_later(0, self._begin)]
+
+    def _begin(self):
         self._notify(ssdp.BYEBYE)  # whoever remembers an earlier life of this device forgets it
         self.announce()
 

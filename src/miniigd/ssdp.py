@@ -140,22 +140,17 @@ class Responder:
         BYEBYE takes the announcements back (1.2.3), UPDATE says that the next life begins (1.2.4): the caller begins it
         then.
         """
-        found = []
+        # The same for each of them, so made once: this is most of what the daemon does at its start.
         boot = self._boot
-        host = authority(self._group.upper(), PORT)
-        for target, usn, version in self._targets:
-            lines = ["NOTIFY * HTTP/1.1\r\nHOST: %s\r\n" % host]
-            if kind == ALIVE:
-                lines.append("CACHE-CONTROL: max-age=%d\r\n" % self._max_age)
-            if kind != BYEBYE:
-                lines.append("LOCATION: %s\r\n" % self._locations[version])
-            lines.append("NT: %s\r\nNTS: ssdp:%s\r\n" % (target, kind))
-            if kind == ALIVE:
-                lines.append("SERVER: %s\r\n" % SERVER)
-            lines.append("USN: %s\r\n%sBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\n" % (
-                usn, self._signature(), boot.boot_id, boot.config_id))
-            if kind == UPDATE:
-                lines.append("NEXTBOOTID.UPNP.ORG: %d\r\n" % boot.next_boot_id)
-            lines.append("\r\n")
-            found.append("".join(lines).encode())
-        return found
+        before = "NOTIFY * HTTP/1.1\r\nHOST: %s\r\n" % authority(self._group.upper(), PORT)
+        middle = "\r\nNTS: ssdp:%s\r\n" % kind
+        if kind == ALIVE:
+            before += "CACHE-CONTROL: max-age=%d\r\n" % self._max_age
+            middle += "SERVER: %s\r\n" % SERVER
+        after = "\r\n%sBOOTID.UPNP.ORG: %d\r\nCONFIGID.UPNP.ORG: %d\r\n%s\r\n" % (
+            self._signature(), boot.boot_id, boot.config_id,
+            "NEXTBOOTID.UPNP.ORG: %d\r\n" % boot.next_boot_id if kind == UPDATE else "")
+        starts = {version: before + ("" if kind == BYEBYE else "LOCATION: %s\r\n" % location) + "NT: "
+                  for version, location in self._locations.items()}
+        return ["".join((starts[version], target, middle, "USN: ", usn, after)).encode()
+                for target, usn, version in self._targets]
