@@ -13,7 +13,7 @@ MOST_LINES = 400
 FILES = sorted(SOURCE.rglob("*.py"))
 # Take bytes, the time and the caller's address as arguments; a package stands for all of its modules.
 SANS_IO = ("http", "ssdp", "soap", "xml", "description", "scpd", "mapping", "policy", "errors", "netlink", "interfaces",
-           "control", "commands", "administration", "status", "gateway", "services", "firewall", "gena", "rate", "ports",
+           "control", "commands", "administration", "status", "gateway", "services", "firewall", "gena", "rate", "ports", "addresses",
            "dynamic", "natpmp", "pcp", "pcp_server")
 INPUT_OUTPUT = {"socket", "select", "selectors", "time", "os", "miniigd.net", "miniigd.netlink_channel", "miniigd.loop", "miniigd.lan",
                 "miniigd.datagram", "miniigd.port_server"}

@@ -5,7 +5,8 @@
 Both ends use it: the command line says what is wrong at once, and the daemon trusts nobody.
 """
 
-from .compat import const, ip4_bytes
+from .addresses import ip4_bytes
+from .compat import const
 
 USAGE = """usage: miniigd status [--json]
        miniigd close PORT PROTOCOL [REMOTE_HOST]

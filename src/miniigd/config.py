@@ -7,7 +7,8 @@ default, which opens least, is used.
 """
 
 from . import log, rules, uci
-from .compat import const, ip4_bytes
+from .addresses import ip4_bytes
+from .compat import const
 from .errors import ConfigError
 
 PATH = "/etc/config/upnpd"

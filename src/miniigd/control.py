@@ -4,7 +4,7 @@ Turns a request into the bytes of an answer. No sockets; the caller's address an
 """
 
 from . import log, scpd, soap
-from .compat import ip_bytes
+from .addresses import ip_bytes
 from .description import CONTROL, DESCRIPTION, EVENT, SCPD
 from .errors import UPnPError, code_of_version
 from .http import HTTPError, error_reply, reply, reply_pieces, split_authority

@@ -7,9 +7,10 @@ import socket
 import struct
 
 from . import log
+from .addresses import ip4_bytes, ip_bytes
 from .compat import (IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_IF, IP_MULTICAST_LOOP, IP_MULTICAST_TTL,
                      IPPROTO_IPV6, IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_IF,
-                     IPV6_MULTICAST_LOOP, address, const, ip4_bytes, ip_bytes, split_address)
+                     IPV6_MULTICAST_LOOP, address, const, split_address)
 from .loop import EVENT_READ
 from .net import bound
 

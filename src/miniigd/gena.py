@@ -11,7 +11,8 @@ Raises HTTPError; any other exception is a bug.
 """
 
 from . import log
-from .compat import const, ip6_bytes
+from .addresses import ip6_bytes
+from .compat import const
 from .http import HTTPError, authority, reply, split_authority
 from .soap import text_of
 

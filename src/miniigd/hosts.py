@@ -8,7 +8,8 @@ the router is: that names the host. A datagram's forged source is mostly one tha
     hosts.find("2001:db8::2", index)    # "02:00:00:00:00:01", or None: nobody knows
 """
 
-from .compat import const, ip_bytes
+from .addresses import ip_bytes
+from .compat import const
 
 _MOST = const(64)  # addresses whose host is remembered, so that the kernel is not asked for each datagram
 

@@ -6,7 +6,8 @@ name, so one that is deleted and made again (ppp0) is picked up.
 
 import struct
 
-from .compat import const, ip4_bytes, ip4_text, ip6_text
+from .addresses import ip4_bytes, ip4_text, ip6_text
+from .compat import const
 from .netlink import DONE, DUMP, ERROR, REQUEST, Message, attributes, messages
 
 PROTOCOL = const(0)  # NETLINK_ROUTE

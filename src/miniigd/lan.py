@@ -4,7 +4,8 @@ Over IPv4 and over IPv6 it is the same device, served by a Lan each.
 """
 
 from . import description, log, ssdp
-from .compat import const, ip6_bytes, random_bytes, wall_seconds
+from .addresses import ip6_bytes
+from .compat import const, random_bytes, wall_seconds
 from .control import Control
 from .datagram import MulticastSocket
 from .events import Events

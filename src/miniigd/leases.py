@@ -15,7 +15,8 @@ whatever happened to the wall clock in between.
 """
 
 from . import log
-from .compat import const, create, file_mark, ip4_bytes, monotonic_ms, rename, wall_seconds
+from .addresses import ip4_bytes
+from .compat import const, create, file_mark, monotonic_ms, rename, wall_seconds
 from .mapping import PROTOCOLS
 
 CLOCK_PATH = "/var/run/miniigd.clock"

@@ -8,7 +8,7 @@ protocol, internal client and port, remote host ("" for any) and port (0 for any
 lease ends on the clock that people read, description.
 """
 
-from .compat import ip6_bytes, ip6_text
+from .addresses import ip6_bytes, ip6_text
 from .leases import MAX_LINE, number
 from .mapping import PROTOCOLS
 

@@ -8,7 +8,8 @@ Sans-IO: `caller` is the host that asks (dotted quad), `now` the loop's second.
 import struct
 
 from . import pcp
-from .compat import const, ip4_bytes
+from .addresses import ip4_bytes
+from .compat import const
 from .dynamic import log_refusal
 from .errors import PCPError
 

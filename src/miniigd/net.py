@@ -8,8 +8,9 @@ import errno
 import socket
 
 from . import log
+from .addresses import ip_bytes
 from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
-                     ip_bytes, receive_into, shutdown, split_address)
+                     receive_into, shutdown, split_address)
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 

@@ -10,7 +10,8 @@ everywhere, an IPv4 one as ::ffff:a.b.c.d (section 5).
 
 import struct
 
-from .compat import const, ip4_bytes, ip4_text
+from .addresses import ip4_bytes, ip4_text
+from .compat import const
 from .errors import PCPError
 
 VERSION = const(2)

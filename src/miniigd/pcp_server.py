@@ -6,7 +6,8 @@ Sans-IO: `source` is the address that a request came from (16 bytes), `now` the 
 """
 
 from . import pcp
-from .compat import const, ip6_bytes, ip6_text
+from .addresses import ip6_bytes, ip6_text
+from .compat import const
 from .dynamic import log_refusal
 from .dynamic6 import Dynamic6
 from .errors import PCPError

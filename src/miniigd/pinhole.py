@@ -21,7 +21,7 @@ _MOST_RETIRED = const(64)  # ids that are not given out again yet: somebody may 
 class Pinhole:
     """One pinhole. `lease_duration` in seconds as the client asked, `expires` the second at which it ends.
 
-    Addresses are text as compat.ip6_text writes them.
+    Addresses are text as addresses.ip6_text writes them.
     """
 
     enabled = True  # as every pinhole is: the lease file asks

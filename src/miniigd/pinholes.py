@@ -58,7 +58,7 @@ class Pinholes:
             description=""):
         """Open a pinhole for `caller`, or give the one with the same ends another lease (2.5.3).
 
-        Return the Pinhole; UPnPError 703, 606, 701 or 501. Addresses as compat.ip6_text has them; "" and 0: any.
+        Return the Pinhole; UPnPError 703, 606, 701 or 501. Addresses as addresses.ip6_text has them; "" and 0: any.
         """
         lease = min(lease_duration, MAX_LEASE)
         table = self.table

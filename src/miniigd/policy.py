@@ -8,7 +8,8 @@ allowed. Rules are compared as ints: a request has up to twenty of them to pass.
 
 import struct
 
-from .compat import const, ip4_bytes, ip6_bytes, ip_bytes
+from .addresses import ip4_bytes, ip6_bytes, ip_bytes
+from .compat import const
 from .errors import UPnPError
 from .interfaces import is_link_local
 

@@ -8,7 +8,8 @@ Announces a new epoch or address on all of them (RFC 6886 3.2.1, RFC 6887 14.1.1
 from errno import ENOMEM
 
 from . import log, natpmp, pcp, pcp_server
-from .compat import const, ip6_bytes
+from .addresses import ip6_bytes
+from .compat import const
 from .datagram import DatagramSocket
 from .dynamic import Dynamic
 from .rate import Sources

@@ -5,7 +5,7 @@ A rule that is wrong never opens more than was meant: what allows is left out th
     rule, problems = parse(section, 1)  # of type perm_rule, the first of them
 """
 
-from .compat import ip4_bytes
+from .addresses import ip4_bytes
 
 TYPES = ("perm_rule", "acl_entry")
 

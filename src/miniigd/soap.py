@@ -10,7 +10,8 @@ Owns the wire form of actions and of the UPnP data types. No sockets, no clock, 
 Raises UPnPError; any other exception is a bug.
 """
 
-from .compat import const, ip4_bytes, ip6_bytes, ip6_text
+from .addresses import ip4_bytes, ip6_bytes, ip6_text
+from .compat import const
 from .errors import UPnPError
 from .errors import text_of as text_of_error
 from .xml import Document, Reader, XMLError, escape, unescape

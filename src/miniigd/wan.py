@@ -3,7 +3,8 @@
 import struct
 
 from . import log
-from .compat import const, ip4_bytes, monotonic_ms
+from .addresses import ip4_bytes
+from .compat import const, monotonic_ms
 
 _STATISTICS = "/sys/class/net/%s/statistics/%s"
 _SOCKETS = "/proc/net/%s%s"

@@ -7,7 +7,7 @@ with can be made. Whatever else comes out is a bug. TARGETS names them; the corp
 from helpers import HOST6, Files, Output, call, make_gateway, make_gateway6, make_request
 from miniigd import (administration, commands, config, interfaces, leases, leases6, log, natpmp, neighbours, netlink,
                      pause, pcp, pcp_server, soap)
-from miniigd.compat import ip6_bytes, ip_bytes
+from miniigd.addresses import ip6_bytes, ip_bytes
 from miniigd.control import Control
 from miniigd.description import Device
 from miniigd.dynamic import Dynamic

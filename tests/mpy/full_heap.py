@@ -20,7 +20,8 @@ import helpers
 
 from miniigd import config, log
 from miniigd import loop as loop_module
-from miniigd.compat import AF_INET6, address, ip4_bytes, ip6_bytes
+from miniigd.addresses import ip4_bytes, ip6_bytes
+from miniigd.compat import AF_INET6, address
 from miniigd.supervisor import Supervisor
 
 ROUTER, HOST = "127.0.0.1", "127.0.0.2"

@@ -11,7 +11,8 @@ import struct
 
 from miniigd import log
 from miniigd import loop as loop_module
-from miniigd.compat import AF_INET6, IP_MULTICAST_IF, address, ip6_bytes
+from miniigd.addresses import ip6_bytes
+from miniigd.compat import AF_INET6, IP_MULTICAST_IF, address
 from miniigd.errors import UPnPError
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway

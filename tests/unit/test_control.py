@@ -4,7 +4,7 @@ from helpers import (HOST, HOST6, OTHER, OTHER6, Files, Output, damaged, element
                      make_request, texts)
 from miniigd import pinholes as pinholes_module
 from miniigd import log
-from miniigd.compat import ip6_bytes
+from miniigd.addresses import ip6_bytes
 from miniigd.control import Control
 from miniigd.description import Device
 from miniigd.errors import FirewallError

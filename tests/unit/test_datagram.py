@@ -5,7 +5,8 @@ import socket
 
 from helpers import Output, lacks_ipv6, lacks_multicast, raised
 from miniigd import log
-from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, ip6_bytes, split_address
+from miniigd.addresses import ip4_bytes, ip6_bytes
+from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, split_address
 from miniigd.datagram import DatagramSocket, MulticastSocket
 from miniigd.interfaces import Interface
 from miniigd.loop import Loop

@@ -5,7 +5,7 @@ import struct
 
 from helpers import Output, values
 from miniigd import log
-from miniigd.compat import ip4_bytes, ip6_bytes
+from miniigd.addresses import ip4_bytes, ip6_bytes
 from miniigd.errors import FirewallError
 from miniigd.firewall.conntrack import Flows
 from miniigd.mapping import PortMapping

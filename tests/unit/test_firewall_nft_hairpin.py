@@ -3,7 +3,7 @@
 import struct
 
 from helpers import nft_expressions, nft_messages, values
-from miniigd.compat import ip4_bytes
+from miniigd.addresses import ip4_bytes
 from miniigd.firewall import nft_hairpin
 from miniigd.mapping import PortMapping
 from miniigd.netlink import Message

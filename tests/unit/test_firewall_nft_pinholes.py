@@ -3,7 +3,7 @@
 import struct
 
 from helpers import nft_messages, values
-from miniigd.compat import ip6_bytes
+from miniigd.addresses import ip6_bytes
 from miniigd.firewall import nft_pinholes
 from miniigd.netlink import Message
 from miniigd.pinhole import Pinhole

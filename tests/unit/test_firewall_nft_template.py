@@ -2,7 +2,7 @@
 
 import struct
 
-from miniigd.compat import ip4_bytes
+from miniigd.addresses import ip4_bytes
 from miniigd.firewall.nft_template import IN_KERNEL, MODEL_SECONDS, Template, model_mapping
 from miniigd.mapping import PortMapping
 

@@ -1,6 +1,6 @@
 """miniigd.hosts: addresses of one link-layer address are one host; what nobody knows is not remembered."""
 
-from miniigd.compat import ip_bytes
+from miniigd.addresses import ip_bytes
 from miniigd.hosts import Hosts
 
 MAC, OTHER_MAC = b"\x02\0\0\0\0\1", b"\x02\0\0\0\0\2"

@@ -4,7 +4,7 @@ import struct
 
 from helpers import raised, values
 from miniigd import netlink
-from miniigd.compat import ip4_bytes, ip6_bytes
+from miniigd.addresses import ip4_bytes, ip6_bytes
 from miniigd.interfaces import PROTOCOL, Interface, Interfaces, is_answered
 from miniigd.netlink import Message
 

@@ -5,7 +5,8 @@ import socket
 
 from helpers import Clock, Output, QuietWan, lacks_ipv6, lacks_multicast, take_turns
 from miniigd import description, http, log, ssdp
-from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address, ip4_bytes, ip6_bytes
+from miniigd.addresses import ip4_bytes, ip6_bytes
+from miniigd.compat import AF_INET6, IP_ADD_MEMBERSHIP, IP_MULTICAST_IF, address
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
 from miniigd.interfaces import Interface

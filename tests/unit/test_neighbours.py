@@ -5,7 +5,7 @@ import struct
 
 from helpers import Output
 from miniigd import log, neighbours
-from miniigd.compat import ip6_bytes
+from miniigd.addresses import ip6_bytes
 from miniigd.errors import FirewallError
 from miniigd.neighbours import Neighbours
 from miniigd.netlink import Message, attributes, messages

@@ -5,7 +5,8 @@ import socket
 
 from helpers import Clock, Output, lacks_ipv6, raised, received
 from miniigd import log
-from miniigd.compat import AF_INET6, address, ip6_bytes, split_address
+from miniigd.addresses import ip6_bytes
+from miniigd.compat import AF_INET6, address, split_address
 from miniigd.interfaces import Interface
 from miniigd.loop import EVENT_READ, Loop
 from miniigd.net import Delivery, HttpServer

@@ -4,7 +4,7 @@ import struct
 
 from helpers import HOST, HOST6, OTHER, Output, damaged, make_gateway, make_gateway6
 from miniigd import log, pcp
-from miniigd.compat import ip6_bytes
+from miniigd.addresses import ip6_bytes
 from miniigd.dynamic import MOST_HOSTS, Dynamic
 from miniigd.errors import FirewallError
 from miniigd.interfaces import Interface

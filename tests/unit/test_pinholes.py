@@ -2,7 +2,7 @@
 
 from helpers import HOST, HOST6, OTHER, OTHER6, ROUTER6, Files, Output, make_gateway, make_gateway6, raised
 from miniigd import log, pinholes
-from miniigd.compat import ip6_bytes
+from miniigd.addresses import ip6_bytes
 from miniigd.errors import FirewallError, UPnPError
 from miniigd.leases6 import Lease
 from miniigd.pinhole import MAX_PINHOLES_PER_CLIENT

@@ -5,7 +5,7 @@ import errno
 from helpers import HOST, OTHER, Clock, Output, make_gateway, take_turns
 from miniigd import log
 from miniigd import port_server as port_server_module
-from miniigd.compat import ip6_bytes
+from miniigd.addresses import ip6_bytes
 from miniigd.hosts import Hosts
 from miniigd.interfaces import Interface
 from miniigd.loop import Loop

@@ -7,7 +7,8 @@ from helpers import HOST6, ROUTER6, Clock, Files, Output, raised, take_turns
 from miniigd import VERSION, capabilities, config, leases6, log, netlink, port_server, rules
 from miniigd import loop as loop_module
 from miniigd import supervisor as supervisor_module
-from miniigd.compat import SIGHUP, SIGTERM, file_mark, ip_bytes, remove
+from miniigd.addresses import ip_bytes
+from miniigd.compat import SIGHUP, SIGTERM, file_mark, remove
 from miniigd.errors import FirewallError, UPnPError
 from miniigd.interfaces import GROUPS, GROUPS_IPV4
 from miniigd.pause import Pause

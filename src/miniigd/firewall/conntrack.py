@@ -21,7 +21,8 @@ import errno
 import struct
 
 from .. import log
-from ..compat import const, ip4_bytes, ip4_text, ip6_text, ip_bytes
+from ..addresses import ip4_bytes, ip4_text, ip6_text, ip_bytes
+from ..compat import const
 from ..errors import FirewallError
 from ..netlink import CREATE, DONE, DUMP, ERROR, REQUEST, Message, attributes, messages
 from .nft_messages import IPPROTO

@@ -9,7 +9,8 @@ the table. Part of iptables.IptablesFirewall, whose comments hold here.
 import errno
 
 from .. import log
-from ..compat import const, ip6_bytes, ip6_text
+from ..addresses import ip6_bytes, ip6_text
+from ..compat import const
 from ..errors import FirewallError
 from .iptables_chains import HOOKS, ZONE
 from .iptables_program import Program, beginning, restore_text

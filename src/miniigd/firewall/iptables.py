@@ -14,7 +14,8 @@ rules of a daemon that was killed stay until it is started again.
 
 import errno
 
-from ..compat import const, ip4_bytes, ip4_text
+from ..addresses import ip4_bytes, ip4_text
+from ..compat import const
 from ..errors import FirewallError
 from .ip6tables import Ip6tables
 from .iptables_chains import CHAIN, HOOKS, POSTROUTING_CHAIN, ZONE, is_device

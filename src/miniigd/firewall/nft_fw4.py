@@ -11,7 +11,7 @@ whatever becomes of this process.
 
 import struct
 
-from ..compat import ip4_bytes
+from ..addresses import ip4_bytes
 from ..netlink import APPEND, CREATE, ECHO, REPLACE
 from . import nft_messages as nft
 

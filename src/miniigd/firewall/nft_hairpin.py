@@ -10,7 +10,8 @@ whose timeout is that of the mapping. Answers have to come back through the rout
 
 import struct
 
-from ..compat import const, ip4_bytes
+from ..addresses import ip4_bytes
+from ..compat import const
 from ..netlink import APPEND, CREATE
 from . import nft_messages as nft
 from . import nft_table

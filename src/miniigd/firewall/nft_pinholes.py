@@ -8,7 +8,8 @@ the hole. What comes in by another interface than the WAN, whose index is in a s
 
 import struct
 
-from ..compat import const, ip6_bytes
+from ..addresses import ip6_bytes
+from ..compat import const
 from ..netlink import CREATE
 from . import nft_messages as nft
 from .nft_fw4 import TABLE

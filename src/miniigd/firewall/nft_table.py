@@ -11,7 +11,8 @@ cannot overrule its drop.
 
 import struct
 
-from ..compat import const, ip4_bytes
+from ..addresses import ip4_bytes
+from ..compat import const
 from ..netlink import APPEND, CREATE
 from . import nft_messages as nft
 

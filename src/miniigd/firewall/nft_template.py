@@ -6,7 +6,8 @@
 
 import struct
 
-from ..compat import const, ip4_bytes
+from ..addresses import ip4_bytes
+from ..compat import const
 from ..mapping import PortMapping
 
 MODEL_SECONDS = const(305419)  # the lease that a template is built with
