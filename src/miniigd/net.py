@@ -54,6 +54,18 @@ def bound(interface, ip, port, kind, is_shared=True):
     return sock
 
 
+def is_port_free(kind, ip, port):
+    """True when no program has a port of that kind at the address `ip` (IPv4); False also where that cannot be known."""
+    sock = _socket(ip, kind)
+    try:
+        sock.bind(address(ip, port))
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.close()
+
+
 def _would_block(error):
     return error.errno == errno.EAGAIN
 

@@ -1,13 +1,16 @@
 """The WAN side as services show it: external address, link, traffic, how long it is connected."""
 
+import socket
 import struct
 
 from . import log
 from .addresses import ip4_bytes
 from .compat import const, monotonic_ms
+from .net import is_port_free
 
 _STATISTICS = "/sys/class/net/%s/statistics/%s"
 _SOCKETS = "/proc/net/%s%s"
+_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 _LISTENING = {"TCP": "0A", "UDP": "07"}  # as the kernel writes the state of a socket that waits for anybody
 _LISTENERS = const(4096)  # bytes of such a file that are read: the listening sockets come first
 
@@ -115,6 +118,8 @@ class Wan:
 
     def has_service(self, protocol, port):
         """True when a program of the router itself listens on that port of the WAN: a mapping would cut it off."""
+        if self._own_address is not None and is_port_free(_KINDS[protocol], self._own_address, port):
+            return False  # that is quick to ask; what has the port need not serve the WAN
         mark = ":%04X" % port
         for version in ("", "6"):
             try:

@@ -9,9 +9,9 @@ from miniigd.addresses import ip6_bytes
 from miniigd.compat import AF_INET6, address, split_address
 from miniigd.interfaces import Interface
 from miniigd.loop import EVENT_READ, Loop
-from miniigd.net import Delivery, HttpServer
+from miniigd.net import Delivery, HttpServer, is_port_free
 
-PORT, CLIENT_PORT, EVENT_PORT = 17520, 17552, 17545
+PORT, CLIENT_PORT, EVENT_PORT, FREE_PORT = 17520, 17552, 17545, 17599
 
 
 def _interface(prefix=8, name="lo"):
@@ -678,3 +678,18 @@ def test_a_message_to_a_subscriber_over_ipv6():
     assert results == [True]
     sock.close()
     listener.close()
+
+
+def test_whether_a_port_is_free():
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        for taken, asked in (("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")):
+            assert is_port_free(kind, asked, FREE_PORT)
+            sock = socket.socket(socket.AF_INET, kind)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address(taken, FREE_PORT))
+            if kind == socket.SOCK_STREAM:
+                sock.listen(1)
+            assert not is_port_free(kind, asked, FREE_PORT)
+            assert is_port_free(kind, "127.0.0.2", FREE_PORT) == (taken != "0.0.0.0")
+            sock.close()
+    assert not is_port_free(socket.SOCK_STREAM, "192.0.2.1", FREE_PORT)  # not an address of this host
