@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,7 +34,9 @@
 // (for the longest answer) would be full of garbage before anybody looked, and all of its pages in memory.
 #define COLLECT_AFTER (96 * 1024)
 #define COLLECT_PART (4)
-#define HEAP_LIMIT (4 * 1024 * 1024) // a router with 16 MB must survive whatever its LAN asks for
+// A router must survive whatever its LAN asks for, and the kernel needs memory for that, too.
+#define HEAP_LIMIT (4 * 1024 * 1024)
+#define HEAP_PART (8) // of what the kernel has to give: 1.2 MB with 16 MB of RAM, of which 10 are left then
 #define STACK_LIMIT (64 * 1024)
 
 static char first_area[FIRST_AREA];
@@ -48,7 +51,12 @@ static void set_threshold(void) {
 #define AREA_HEADER (16)
 
 size_t gc_get_max_new_split(void) {
-    return heap_size < HEAP_LIMIT ? HEAP_LIMIT - heap_size : 0;
+    struct sysinfo info;
+    size_t limit = HEAP_LIMIT;
+    if (sysinfo(&info) == 0 && info.totalram / HEAP_PART < limit / info.mem_unit) {
+        limit = info.totalram / HEAP_PART * info.mem_unit;
+    }
+    return heap_size < limit ? limit - heap_size : 0;
 }
 
 void *lean_heap_alloc(size_t size) {

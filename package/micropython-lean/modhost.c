@@ -408,6 +408,8 @@ static const mp_rom_map_elem_t host_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_SIGINT), MP_ROM_INT(SIGINT) },
     { MP_ROM_QSTR(MP_QSTR_SIGTERM), MP_ROM_INT(SIGTERM) },
     { MP_ROM_QSTR(MP_QSTR_SIGUSR1), MP_ROM_INT(SIGUSR1) }, // 16 on MIPS, 10 elsewhere
+    { MP_ROM_QSTR(MP_QSTR_SO_RCVBUF), MP_ROM_INT(SO_RCVBUF) }, // these two as well
+    { MP_ROM_QSTR(MP_QSTR_SO_SNDBUF), MP_ROM_INT(SO_SNDBUF) },
     { MP_ROM_QSTR(MP_QSTR_shutdown), MP_ROM_PTR(&host_shutdown_obj) },
     { MP_ROM_QSTR(MP_QSTR_getsockopt), MP_ROM_PTR(&host_getsockopt_obj) },
     { MP_ROM_QSTR(MP_QSTR_run), MP_ROM_PTR(&host_run_obj) },

@@ -52,6 +52,7 @@ if host:
     create = host.create
     keep_capabilities = host.keep_capabilities
     SIGHUP, SIGINT, SIGTERM, SIGUSR1 = host.SIGHUP, host.SIGINT, host.SIGTERM, host.SIGUSR1
+    SO_RCVBUF, SO_SNDBUF = host.SO_RCVBUF, host.SO_SNDBUF
     signal_fd = host.signal_fd
     read_signal = host.read_signal
 
@@ -112,6 +113,7 @@ else:
     from os import chmod, remove
     from os import replace as rename  # put a file in the place of another, as a whole
     from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+    from socket import SO_RCVBUF, SO_SNDBUF
 
     _SO_ATTACH_FILTER = 26
     _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38

@@ -9,17 +9,21 @@ import socket
 
 from . import log
 from .addresses import ip_bytes
-from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SO_BINDTODEVICE, SOCK_CLOEXEC, address, const,
-                     receive_into, shutdown, split_address)
+from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SOCK_CLOEXEC, SO_BINDTODEVICE, SO_RCVBUF, SO_SNDBUF,
+                     address, const, receive_into, shutdown, split_address)
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
 _BACKLOG = const(64)  # connections that wait to be taken: who comes when it is full tries again a second later
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, so this is what bounds the memory
+_SMALL_KB, _SMALL_PART = const(24 << 10), const(3)  # with less memory than that, a third of them
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
 _REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
 _DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
+# Bytes that the kernel keeps for a connection, each way; it takes twice that. Without a bound it gives so much to clients
+# that a router with 16 MB has none left. A service's document fits.
+_RECEIVE_BUFFER, _SEND_BUFFER = const(8192), const(16384)
 _READ = const(2048)  # bytes at once
 _SWEEP_MS = const(500)  # between two looks for connections whose time is over
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
@@ -52,6 +56,15 @@ def bound(interface, ip, port, kind, is_shared=True):
         sock.close()
         raise
     return sock
+
+
+def is_small():
+    """True where the kernel has little memory to give: each connection takes some of it, whatever the daemon does."""
+    try:
+        with open("/proc/meminfo") as file:
+            return int(file.read(100).split()[1]) < _SMALL_KB  # "MemTotal:    9896 kB"
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def is_port_free(kind, ip, port):
@@ -223,9 +236,11 @@ class HttpServer:
         self._interface = interface
         self._connections = []
         self._sweep_timer = None  # Timer, while there are connections
-        self._most = _MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS
+        self._most = (_MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS) // (_SMALL_PART if is_small() else 1)
         self._sock = bound(interface, "::" if is_ipv6 else interface.address, port, socket.SOCK_STREAM)
         try:
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUF, _RECEIVE_BUFFER)
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
             self._sock.listen(_BACKLOG)
             self._sock.setblocking(False)
             loop.register(self._sock, EVENT_READ, self._accept)

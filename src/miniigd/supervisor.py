@@ -16,6 +16,7 @@ from .lan import Lans
 from .leases import LeaseFile
 from .loop import Loop
 from .mapping import MappingTable
+from .net import is_small
 from .netlink_channel import NetlinkChannel
 from .pause import Pause
 from .policy import Policy
@@ -24,6 +25,8 @@ from .wan import Wan
 _FIREWALL4 = "/sbin/fw4"
 _CANNOT_START = const(127)
 _UNKNOWN = object()
+# With 16 MB the kernel has a megabyte left when all is full: its tables of rules, and what clients send, come from that.
+_SMALL_MAPPINGS, _SMALL_PINHOLES = const(200), const(100)
 _RETRY_MS = const(5000)  # when the kernel did not do what it was asked
 _POLL_MS = const(4000)  # between two looks at iptables' tables, of whose changes nobody tells; while ports are open
 _CHECK_MS = const(500)  # behind the first report of a change of the firewall: a reload makes many
@@ -128,6 +131,9 @@ class Supervisor:
         if settings.lease_path6:
             self._leases6 = LeaseFile(settings.lease_path6, leases6.CLOCK_PATH, leases6.FORM)
         firewall, flows, self._watch = _make_firewall(settings, lans)
+        if is_small():
+            firewall.most_mappings = min(firewall.most_mappings, _SMALL_MAPPINGS)
+            firewall.most_pinholes = min(firewall.most_pinholes, _SMALL_PINHOLES)
         self._gateway = Gateway(MappingTable(firewall.most_mappings), firewall, self._wan, settings.max_lease_duration,
                                 self._leases, flows, policy, self._leases6, not settings.is_ipv6_disabled,
                                 Hosts(known.find))

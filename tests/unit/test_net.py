@@ -3,8 +3,9 @@
 import errno
 import socket
 
-from helpers import Clock, Output, lacks_ipv6, raised, received
+from helpers import Clock, Files, Output, lacks_ipv6, raised, received
 from miniigd import log
+from miniigd import net as net_module
 from miniigd.addresses import ip6_bytes
 from miniigd.compat import AF_INET6, address, split_address
 from miniigd.interfaces import Interface
@@ -235,12 +236,12 @@ def test_the_pieces_of_an_answer_come_at_once():
 
 
 def test_a_long_answer_arrives_whole():
-    served = _Served(b"0123456789abcdef" * 65536)
+    served = _Served(b"0123456789abcdef" * 16384)
     client = served.connect()
     served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
     position = 0
-    for _ in range(20000):
-        served.loop.turn(0)
+    for _ in range(2000):
+        served.loop.turn(10)
         try:
             piece = client.recv(65536)
         except OSError:
@@ -693,3 +694,12 @@ def test_whether_a_port_is_free():
             assert is_port_free(kind, "127.0.0.2", FREE_PORT) == (taken != "0.0.0.0")
             sock.close()
     assert not is_port_free(socket.SOCK_STREAM, "192.0.2.1", FREE_PORT)  # not an address of this host
+
+
+def test_with_little_memory_there_is_room_for_a_third():
+    for text, most in ((b"MemTotal:         9896 kB\nMemFree: 1 kB\n", 10), (b"MemTotal: 24576 kB\n", 32), (b"", 32),
+                       (b"MemTotal: much", 32), (None, 32)):
+        with Files(net_module, text):
+            served = _Served()
+            assert served.server._most == most
+            served.close()
