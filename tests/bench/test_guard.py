@@ -1,6 +1,7 @@
 """The regression guard: instructions of a request on the router, flash and memory may not grow by more than 5 %.
 
-Instructions are counted, not timed: how busy the machine is changes nothing.
+Instructions are counted, not timed: how busy the machine is changes nothing. The CPU of a request on the router may be
+25 % more; guard.py says why.
 """
 
 import json
@@ -20,6 +21,8 @@ def test_nothing_costs_more_than_it_did():
 def test_the_guard_sees_five_per_cent():
     baseline = {"executable, bytes": 1000, "AddPortMapping, CPU us": 2000}
     assert guard.compare({"executable, bytes": 1050, "AddPortMapping, CPU us": 1500}, baseline) == []
-    assert guard.compare({"AddPortMapping, CPU us": 2101}, baseline) == [
-        "AddPortMapping, CPU us: 2101, 5.0 % more than the baseline's 2000"]
+    assert guard.compare({"executable, bytes": 1051}, baseline) == [
+        "executable, bytes: 1051, 5.1 % more than the baseline's 1000"]
+    assert guard.compare({"AddPortMapping, CPU us": 2501}, baseline) == [
+        "AddPortMapping, CPU us: 2501, 25.0 % more than the baseline's 2000"]
     assert guard.compare({"RSS idle, kB": 1}, baseline) == ["RSS idle, kB: 1, and no baseline"]
