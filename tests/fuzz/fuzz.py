@@ -9,6 +9,7 @@ it belongs into the target's corpus.
 
 import argparse
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,10 @@ def write_corpus(name, inputs):
 
 
 def fuzz(name, seconds, runs, seed, module="targets"):
-    """Fuzz one target in a process of its own; return (the inputs worth keeping, the input that broke it or None)."""
+    """Fuzz one target in a process of its own.
+
+    Return (the inputs worth keeping, the input that broke it or None, how many were tried).
+    """
     with tempfile.TemporaryDirectory() as folder:
         seeds, kept, words = Path(folder) / "seeds", Path(folder) / "kept", Path(folder) / "words"
         for one in seeds, kept:
@@ -73,12 +77,13 @@ def fuzz(name, seconds, runs, seed, module="targets"):
         broke = [path.read_bytes() for path in Path(folder).glob("broke-*")]
         if done.returncode:
             print(done.stdout[-4000:], flush=True)
-            return [], broke[0] if broke else b""
+            return [], broke[0] if broke else b"", 0
+        tried = int(re.search(r"^Done (\d+) ", done.stdout, re.M)[1])
         if seconds:  # of all that was found, the fewest that cover as much
             done = _run(program, kept, seeds, "-merge=1", "-max_len=%d" % _MAX_LENGTH)
             if done.returncode:
                 raise SystemExit("the inputs of %s could not be merged:\n%s" % (name, done.stdout[-2000:]))
-        return [path.read_bytes() for path in kept.iterdir()], None
+        return [path.read_bytes() for path in kept.iterdir()], None, tried
 
 
 def _run(*words):
@@ -113,7 +118,7 @@ def main(arguments):
     failures = 0
     for number, name in enumerate(names, 1):
         begin = time.monotonic()
-        found, broke = fuzz(name, options.seconds, options.runs, seed)
+        found, broke, tried = fuzz(name, options.seconds, options.runs, seed)
         if broke is not None:
             failures += 1
             FOUND.mkdir(parents=True, exist_ok=True)
@@ -123,9 +128,9 @@ def main(arguments):
             continue
         if options.seconds:
             write_corpus(name, found)
-        print("%d/%d %s: %d s, seed %d%s" % (number, len(names), name, time.monotonic() - begin, seed,
-                                             ", %d inputs in the corpus" % len(found) if options.seconds else ""),
-              flush=True)
+        print("%d/%d %s: %d inputs in %d s, seed %d%s" % (
+            number, len(names), name, tried, time.monotonic() - begin, seed,
+            ", %d in the corpus" % len(found) if options.seconds else ""), flush=True)
     return 1 if failures else 0
 
 
