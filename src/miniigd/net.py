@@ -15,6 +15,7 @@ from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
 _BACKLOG = const(64)  # connections that wait to be taken: who comes when it is full tries again a second later
+_ACCEPTED_AT_ONCE = const(8)  # at most, in one turn
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, so this is what bounds the memory
 _SMALL_KB, _SMALL_PART = const(24 << 10), const(3)  # with less memory than that, a third of them
@@ -249,17 +250,25 @@ class HttpServer:
             raise
 
     def _accept(self, events):
+        # Of a flood several at once, so that the kernel's queue has room: who finds it full comes again a second later.
+        count = _ACCEPTED_AT_ONCE if len(self._connections) > self._most // 2 else 1
+        while count and self._accept_one():
+            count -= 1
+
+    def _accept_one(self):
+        """Take a new connection; return False when there is none."""
         try:
             sock, raw = self._sock.accept()
         except OSError as error:
             if not _would_block(error):
                 log.warning("accept failed (errno %s)" % error.errno)
-            return
+            return False
         try:
             self._take(sock, split_address(raw)[0])
         except MemoryError:
             sock.close()
             raise
+        return True
 
     def _take(self, sock, peer):
         """Serve a connection of the host `peer`, where there is room for it; whole, or not at all."""
