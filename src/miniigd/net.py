@@ -14,7 +14,7 @@ from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SOCK_CLOEXEC
 from .http import CONTINUE, HTTPError, RequestReader, error_reply
 from .loop import EVENT_READ, EVENT_WRITE
 
-_BACKLOG = const(64)  # connections that wait to be taken: who comes when it is full tries again a second later
+_BACKLOG = const(192)  # connections that wait to be taken: who comes when it is full tries again a second later
 _ACCEPTED_AT_ONCE = const(8)  # at most, in one turn
 _MAX_CONNECTIONS = const(32)  # in all: each may hold a head and a body
 _MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, so this is what bounds the memory
@@ -237,12 +237,13 @@ class HttpServer:
         self._interface = interface
         self._connections = []
         self._sweep_timer = None  # Timer, while there are connections
-        self._most = (_MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS) // (_SMALL_PART if is_small() else 1)
+        part = _SMALL_PART if is_small() else 1
+        self._most = (_MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS) // part
         self._sock = bound(interface, "::" if is_ipv6 else interface.address, port, socket.SOCK_STREAM)
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUF, _RECEIVE_BUFFER)
             self._sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
-            self._sock.listen(_BACKLOG)
+            self._sock.listen(_BACKLOG // part)
             self._sock.setblocking(False)
             loop.register(self._sock, EVENT_READ, self._accept)
         except (OSError, MemoryError):
