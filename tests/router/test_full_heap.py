@@ -14,7 +14,7 @@ from test_daemon import CONTROL, SERVICE, fault, wait_until_serving
 
 INIT = "/etc/init.d/miniupnpd"
 FILES = "/var/run/miniupnpd.leases", "/var/run/miniupnpd.leases6"
-MAPPINGS = {"debian": 1500, "wrt": 200, "bare": 500}
+MAPPINGS = {"debian": 1500, "wrt": 200, "bare": 200}
 PINHOLES = 500
 PER_HOST = 8  # connections, subscriptions
 
@@ -125,7 +125,7 @@ def test_everything_full_at_once(client, neighbours):
                  len(whole), max(map(len, answers)), refused, before, restored, held, full))
         assert statuses.count(200) == 32 == len(statuses)
         # With 16 MB none of them may have room: then each costs that request and nothing else.
-        assert client.lab.model == "wrt" or whole and b"200 OK" in whole[0][:20]
+        assert client.lab.model != "debian" or whole and b"200 OK" in whole[0][:20]
         # The same process, with all that it had, serves.
         assert client.running() == [pid]
         wait_until_serving(client)
