@@ -132,7 +132,7 @@ def probed():
         folder.mkdir(parents=True)
         with kit.step("Building the runtime with the probe"):
             _make(top, folder, ["CC=" + tools.cc, "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size"),
-                                "USER_C_MODULES=" + str(_PROBE),
+                                "USER_C_MODULES=" + str(_PROBE), "LTO=",  # or the linker would see no calls
                                 "LDFLAGS_EXTRA=" + " ".join("-Wl,--wrap=" + name for name in _PROBED)])
 
     return kit.product(path, parts, build)

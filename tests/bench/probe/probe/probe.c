@@ -100,10 +100,12 @@ static entry_t *entry_of(const mp_obj_fun_bc_t *function) {
         slot = (slot + 1) & 2047;
     }
     char name[NAME];
-    const char *file = qstr_str(function->context->constants.qstr_table[0]), *slash = strrchr(file, '/');
-    const char *simple = qstr_str(mp_obj_fun_get_name(MP_OBJ_FROM_PTR(function)));
-    file = slash ? slash + 1 : file;
-    size_t length = strcspn(file, ".");
+    mp_map_elem_t *module = mp_map_lookup(&function->context->module.globals->map, MP_OBJ_NEW_QSTR(MP_QSTR___name__),
+        MP_MAP_LOOKUP);
+    const char *file = module ? mp_obj_str_get_str(module->value) : "?", *dot = strrchr(file, '.');
+    const char *simple = qstr_str(mp_obj_fun_get_name(MP_OBJ_FROM_PTR(function))); // package/runtime.py's list has them
+    file = dot ? dot + 1 : file;
+    size_t length = strlen(file);
     length = length < NAME / 2 ? length : NAME / 2;
     memcpy(name, file, length);
     name[length] = '.';
