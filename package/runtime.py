@@ -75,6 +75,11 @@ def _make(top, folder, words):
     kit.run(command, env={"SOURCE_DATE_EPOCH": "0", "MICROPY_GIT_TAG": top.name, "MICROPY_GIT_HASH": "-"}, lines=200)
 
 
+def _tool_words(tools):
+    """Return the words that name a toolchain's programs to make."""
+    return ["CC=" + tools.cc, "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size")]
+
+
 def binary(target, tests=False):
     """Return the path of the executable for `target` (MIPS32 or HOST), built again only if a source changed."""
     tools, top = toolchain(target), source()
@@ -90,7 +95,7 @@ def binary(target, tests=False):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             basis_file.write_text(key)
-        words = ["CC=" + tools.cc, "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size")]
+        words = _tool_words(tools)
         if tests:
             words += _with_tests(folder)
         with kit.step("Building the runtime with %s for %s" % ("the unit tests" if tests else "the daemon", target)):
@@ -131,9 +136,9 @@ def probed():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with kit.step("Building the runtime with the probe"):
-            _make(top, folder, ["CC=" + tools.cc, "STRIP=" + tools.tool("strip"), "SIZE=" + tools.tool("size"),
-                                "USER_C_MODULES=" + str(_PROBE), "LTO=",  # or the linker would see no calls
-                                "LDFLAGS_EXTRA=" + " ".join("-Wl,--wrap=" + name for name in _PROBED)])
+            _make(top, folder, _tool_words(tools) + [
+                "USER_C_MODULES=" + str(_PROBE), "LTO=",  # or the linker would see no calls
+                "LDFLAGS_EXTRA=" + " ".join("-Wl,--wrap=" + name for name in _PROBED)])
 
     return kit.product(path, parts, build)
 

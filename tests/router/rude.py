@@ -31,7 +31,7 @@ class Target:
         return "\r\n".join(("%s %s HTTP/1.1" % (method, path), "Host: %s:%d" % (LAN_ROUTER, self.port), *lines,
                             "")).encode()
 
-    def call(self, body=""):
+    def call(self):
         """Return a whole GetExternalIPAddress."""
         body = ('<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
                 's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'

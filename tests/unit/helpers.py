@@ -183,6 +183,12 @@ class Clock:
         loop_module.monotonic_ms = self._real
 
 
+def turn(loop, count=5):
+    """Turn a loop so many times, without waiting."""
+    for _ in range(count):
+        loop.turn(0)
+
+
 def take_turns(loop):
     """Turn a loop until nothing is due any more: each turn calls one timer."""
     loop.turn(0)

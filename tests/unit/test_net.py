@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from helpers import Clock, Files, Output, lacks_ipv6, raised, received
+from helpers import Clock, Files, Output, lacks_ipv6, raised, received, turn
 from miniigd import log
 from miniigd import net as net_module
 from miniigd.addresses import ip6_bytes
@@ -19,11 +19,6 @@ def _interface(prefix=8, name="lo"):
     interface = Interface(name)
     interface.index, interface.is_up, interface.addresses = 1, True, [("127.0.0.1", prefix)]
     return interface
-
-
-def _turn(loop, count=5):
-    for _ in range(count):
-        loop.turn(0)
 
 
 class _Served:
@@ -54,12 +49,12 @@ class _Served:
         client.bind(address(source, 0))
         client.connect(address("127.0.0.1", self.port))
         client.setblocking(False)
-        _turn(self.loop)
+        turn(self.loop)
         return client
 
     def send(self, client, data):
         client.send(data)
-        _turn(self.loop)
+        turn(self.loop)
 
     def read(self, client, turns=200):
         return received(self.loop, client, turns)
@@ -67,7 +62,7 @@ class _Served:
     def close(self, *clients):
         for client in clients:
             client.close()
-        _turn(self.loop)
+        turn(self.loop)
         self.server.close()
 
 
@@ -162,7 +157,7 @@ def test_who_has_a_single_question_comes_before_what_others_go_on_to_ask():
     clients = [served.connect("127.0.0.%d" % number) for number in range(2, 10)]
     for client in clients:
         client.send(b"GET /many HTTP/1.1\r\n\r\n" * 20)
-    _turn(served.loop, 3)
+    turn(served.loop, 3)
     for _ in range(5):
         count = len(served.requests)
         neighbour = served.connect()  # five turns
@@ -262,7 +257,7 @@ def test_a_client_that_leaves_is_forgotten():
             if data:
                 served.send(client, data)
             client.close()
-            _turn(served.loop)
+            turn(served.loop)
     assert served.server._connections == []
     served.close()
 
@@ -464,7 +459,7 @@ class _Delivered:
             if self.results:
                 break
             self.loop.turn(1)
-        _turn(self.loop)
+        turn(self.loop)
         assert self.results == [result]
         assert self.delivery._sock is None
         assert self.loop._timers == [] and len(list(self.loop._selector.get_map())) == 0
@@ -476,7 +471,7 @@ def test_a_message_is_taken_and_answered():
         delivered = _Delivered(b"NOTIFY /e HTTP/1.1\r\n\r\nbody")
         sock = delivered.accept()
         delivered.read(sock, b"NOTIFY /e HTTP/1.1\r\n\r\nbody")
-        _turn(delivered.loop)
+        turn(delivered.loop)
         assert delivered.results == []
         sock.send(answer)
         delivered.ended(True)
@@ -505,7 +500,7 @@ def test_a_subscriber_that_cannot_be_reached():
     loop, results = Loop(), []
     Delivery(loop, _interface(), "255.255.255.255", EVENT_PORT, b"NOTIFY", results.append)
     assert results == []
-    _turn(loop)
+    turn(loop)
     assert results == [False]
     assert loop._timers == [] and len(list(loop._selector.get_map())) == 0
 
@@ -518,7 +513,7 @@ def test_a_subscriber_that_never_answers_has_a_deadline():
                 sock = delivered.accept()
                 delivered.read(sock, b"NOTIFY")
             clock.ms += 4999
-            _turn(delivered.loop)
+            turn(delivered.loop)
             assert delivered.results == []
             clock.ms += 1
             delivered.ended(False)
@@ -534,7 +529,7 @@ def test_a_subscriber_that_closes_without_an_answer():
         if is_read:
             delivered.read(sock, b"NOTIFY")
         else:
-            _turn(delivered.loop)
+            turn(delivered.loop)
         sock.close()
         delivered.ended(False)
 
@@ -554,7 +549,7 @@ def test_a_message_goes_out_as_the_network_takes_it():
     delivered.delivery._sock = _Slow(delivered.delivery._sock)
     sock = delivered.accept()
     delivered.read(sock, data)
-    _turn(delivered.loop)
+    turn(delivered.loop)
     assert delivered.results == []
     sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
     delivered.ended(True)
@@ -578,7 +573,7 @@ def test_a_subscriber_that_takes_only_a_part_has_a_deadline():
         sock = delivered.accept()
         delivered.read(sock, b"0123456" * 3)
         clock.ms += 4999
-        _turn(delivered.loop)
+        turn(delivered.loop)
         assert delivered.results == []
         clock.ms += 1
         delivered.ended(False)
@@ -623,7 +618,7 @@ def test_the_same_over_ipv6():
         client = socket.socket(AF_INET6, socket.SOCK_STREAM)
         client.connect(address("::1", served.port))
         client.setblocking(False)
-        _turn(served.loop)
+        turn(served.loop)
         if is_neighbour:
             client.send(b"GET /six HTTP/1.1\r\n\r\n")
         assert received(served.loop, client) == (served.reply if is_neighbour else b"", True)
@@ -647,7 +642,7 @@ def test_room_over_ipv6_is_less():
         client = socket.socket(AF_INET6, socket.SOCK_STREAM)
         client.connect(address("::1", PORT + 30))
         clients.append(client)
-        _turn(loop)
+        turn(loop)
         assert len(server._connections) == min(number + 1, 8)  # of one host
     for connection in server._connections:
         connection.peer = "fe80::2"
@@ -655,7 +650,7 @@ def test_room_over_ipv6_is_less():
         client = socket.socket(AF_INET6, socket.SOCK_STREAM)
         client.connect(address("::1", PORT + 30))
         clients.append(client)
-        _turn(loop)
+        turn(loop)
         assert len(server._connections) == min(number, 16)  # in all
     server.close()
     for client in clients:
@@ -672,10 +667,10 @@ def test_a_message_to_a_subscriber_over_ipv6():
     listener.listen(1)
     Delivery(loop, _interface6(), "::1", EVENT_PORT, b"NOTIFY", results.append)
     sock = listener.accept()[0]
-    _turn(loop)
+    turn(loop)
     assert sock.recv(100) == b"NOTIFY"
     sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    _turn(loop)
+    turn(loop)
     assert results == [True]
     sock.close()
     listener.close()

@@ -4,16 +4,11 @@ import errno
 import socket
 import struct
 
-from helpers import Clock, raised
+from helpers import Clock, raised, turn
 from miniigd import netlink
 from miniigd.errors import FirewallError
 from miniigd.loop import Loop
 from miniigd.netlink_channel import NetlinkChannel
-
-
-def _turn(loop, count=5):
-    for _ in range(count):
-        loop.turn(0)
 
 
 def _getlink(name, sequence=1):
@@ -65,10 +60,10 @@ def test_reports_are_listened_to():
     # A netlink socket hears what it asks for itself: enough to see that reports arrive.
     loop, channel, heard = Loop(), NetlinkChannel(0), []
     channel.listen(loop, heard.append)
-    _turn(loop)
+    turn(loop)
     assert heard == []
     channel._sock.send(_getlink(b"lo"))
-    _turn(loop)
+    turn(loop)
     assert len(heard) == 1 and netlink.messages(heard[0])[0][0] == 16
     loop.unregister(channel._sock)
     channel.close()
@@ -94,7 +89,7 @@ def test_lost_reports_are_told():
         real, channel._sock = channel._sock, _Overrun(channel._sock, number)
         channel.listen(loop, heard.append)
         real.send(_getlink(b"lo"))
-        _turn(loop)
+        turn(loop)
         assert heard == expected
         real.close()
 
@@ -115,21 +110,21 @@ def test_a_row_of_reports_is_noticed_once_and_after_a_while():
     with Clock() as clock:
         loop, channel, noticed = Loop(), NetlinkChannel(0), []
         channel.watch(loop, 500, lambda: noticed.append(clock.ms))
-        _turn(loop)
+        turn(loop)
         assert noticed == []
         for count in (1, 2):
             for _ in range(20):
                 channel._sock.send(_getlink(b"lo"))
-                _turn(loop)
+                turn(loop)
             assert len(noticed) == count - 1
             clock.ms += 499
-            _turn(loop)
+            turn(loop)
             assert len(noticed) == count - 1
             clock.ms += 1
-            _turn(loop)
+            turn(loop)
             assert len(noticed) == count
             clock.ms += 5000
-            _turn(loop)
+            turn(loop)
             assert len(noticed) == count
         loop.unregister(channel._sock)
         channel.close()

@@ -171,29 +171,21 @@ WRAP(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size))
 WRAP(int, __clock_gettime64, (clockid_t clock, struct timespec *now), (clock, now))
 WRAP(int, rename, (const char *from, const char *to), (from, to))
 
-int __wrap_open(const char *path, int flags, ...) {
-    va_list more;
-    va_start(more, flags);
-    int mode = va_arg(more, int);
-    va_end(more);
-    COUNTED("(open)");
-    int result = __real_open(path, flags, mode);
-    enter(before);
-    return result;
-}
-
-int __real_fcntl(int fd, int command, ...);
-
-int __wrap_fcntl(int fd, int command, ...) {
-    va_list more;
-    va_start(more, command);
-    long argument = va_arg(more, long);
-    va_end(more);
-    COUNTED("(fcntl)");
-    int result = __real_fcntl(fd, command, argument);
-    enter(before);
-    return result;
-}
+// Those whose last argument is not declared.
+#define WRAP_VARIADIC(name, first, last) \
+    int __real_##name(first where, int what, ...); \
+    int __wrap_##name(first where, int what, ...) { \
+        va_list more; \
+        va_start(more, what); \
+        last argument = va_arg(more, last); \
+        va_end(more); \
+        COUNTED("(" #name ")"); \
+        int result = __real_##name(where, what, argument); \
+        enter(before); \
+        return result; \
+    }
+WRAP_VARIADIC(open, const char *, int)
+WRAP_VARIADIC(fcntl, int, long)
 
 void *__real_gc_alloc(size_t size, unsigned int flags);
 
