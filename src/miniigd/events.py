@@ -6,9 +6,9 @@ the loop serves, and a subscriber that does not take its messages is forgotten.
 
 from . import log
 from .compat import const, random_bytes
+from .delivery import Delivery
 from .gena import Subscriptions
 from .http import HTTPError
-from .net import Delivery
 from .services import Context
 
 _FIRST_MS = const(150)  # behind the answer to SUBSCRIBE: gupnp loses a first event that comes together with it

@@ -16,6 +16,8 @@ from .compat import const, monotonic_ms, read_signal, select_ms, signal_fd
 EVENT_READ = selectors.EVENT_READ
 EVENT_WRITE = selectors.EVENT_WRITE
 
+QUIET = "quiet"  # a callback returns this when it changed nothing, so that there is nothing to do at the turn's end
+_OUT_OF_MEMORY = "out of memory"
 _SHORT_MS = const(1000)  # until what ran out of memory is tried again
 
 
@@ -36,7 +38,7 @@ class Loop:
         self._is_running = False
         self._is_short = False  # the end of a turn ran out of memory
         self._on_signal = {}
-        self.at_end_of_turn = None  # called when everything that was ready and due is done
+        self.at_end_of_turn = None  # called when all that was ready and due is done, unless all of that was QUIET
         self._start_ms = monotonic_ms() - 1000  # so that 0 is always in the past
         self._tick()
 
@@ -116,34 +118,36 @@ class Loop:
         """Wait up to `timeout_ms` (None: for ever), then call what is ready, and one timer that is due."""
         ready = select_ms(self._selector, timeout_ms)
         self._tick()
+        is_quiet = len(ready) > 0
         for key, events in ready:
             if self._selector.get_map().get(key.fd) is key:  # not unregistered by one before it
-                self._guard(key.data, (events,))
+                is_quiet = self._guard(key.data, (events,)) is QUIET and is_quiet
         # One alone: where many are due at once, those who ask meanwhile are not kept waiting by all of them.
         if self._timers and self._timers[-1].when_ms <= self.now_ms:
+            is_quiet = False
             timer = self._timers.pop()
-            if not self._guard(timer.callback, ()):
+            if self._guard(timer.callback, ()) is _OUT_OF_MEMORY:
                 # What it is for is nobody's request: it comes again. There is room: it was in the list just now.
                 timer.when_ms = self.now_ms + _SHORT_MS
                 self._insert(timer)
-        if self.at_end_of_turn is not None:
+        if self.at_end_of_turn is not None and (self._is_short or not is_quiet):
             self._is_short = True
-            self._is_short = not self._guard(self.at_end_of_turn, ())
+            self._is_short = self._guard(self.at_end_of_turn, ()) is _OUT_OF_MEMORY
 
     def _guard(self, callback, arguments):
         """Nothing that one client does may end the daemon: log what nobody foresaw and go on.
 
-        Return False when memory ran out.
+        Return what it returned, or _OUT_OF_MEMORY.
         """
         try:
-            callback(*arguments)
+            return callback(*arguments)
         except MemoryError:
             gc.collect()
             try:
                 log.event("dropped", "all", "a request: out of memory")  # who brings this about can do it all day
             except MemoryError:
                 pass
-            return False
+            return _OUT_OF_MEMORY
         except Exception as error:
             log.exception("a handler", error)
-        return True
+        return None

@@ -1,4 +1,4 @@
-"""Sockets: the only module that opens, reads, writes and closes them.
+"""Sockets: only this module, datagram.py and delivery.py open, read, write and close them.
 
 HttpServer serves one LAN interface, is bound to it and hears nobody else, as datagram.py's sockets are. No bytes are
 understood here.
@@ -11,8 +11,8 @@ from . import log
 from .addresses import ip_bytes
 from .compat import (AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, MSG_MORE, SOCK_CLOEXEC, SO_BINDTODEVICE, SO_RCVBUF, SO_SNDBUF,
                      address, const, receive_into, shutdown, split_address)
-from .http import CONTINUE, HTTPError, RequestReader, error_reply
-from .loop import EVENT_READ, EVENT_WRITE
+from .http import CONTINUE, Heads, HTTPError, RequestReader, error_reply
+from .loop import EVENT_READ, EVENT_WRITE, QUIET
 
 _BACKLOG = const(192)  # connections that wait to be taken: who comes when it is full tries again a second later
 _ACCEPTED_AT_ONCE = const(8)  # at most, in one turn
@@ -21,12 +21,11 @@ _MAX_CONNECTIONS_6 = const(16)  # over IPv6: any host has many addresses there, 
 _SMALL_KB, _SMALL_PART = const(24 << 10), const(3)  # with less memory than that, a third of them
 _MAX_CONNECTIONS_PER_HOST = const(8)  # one host cannot lock the others out
 _REQUEST_MS = const(15000)  # for each request and its answer, from accept or from the answer before
-_DELIVERY_MS = const(5000)  # for a subscriber to take an event and say so
 # Bytes that the kernel keeps for a connection, each way; it takes twice that. Without a bound it gives so much to clients
 # that a router with 16 MB has none left. A service's document fits.
 _RECEIVE_BUFFER, _SEND_BUFFER = const(8192), const(16384)
 _READ = const(2048)  # bytes at once
-_SWEEP_MS = const(500)  # between two looks for connections whose time is over
+_SWEEP_MS = const(500)  # between two looks for connections that are over
 _LINGER_MS = const(2000)  # for the client to close when it has its answer
 
 
@@ -35,7 +34,7 @@ _buffer = bytearray(_READ)
 _view = memoryview(_buffer)
 
 
-def _socket(ip, kind):
+def new_socket(ip, kind):
     """Return a socket of that kind for the family of the address `ip`."""
     return socket.socket(AF_INET6 if ":" in ip else socket.AF_INET, kind | SOCK_CLOEXEC)
 
@@ -45,7 +44,7 @@ def bound(interface, ip, port, kind, is_shared=True):
 
     Where it `is_shared` others may have the port too, for TCP those of connections that ended.
     """
-    sock = _socket(ip, kind)
+    sock = new_socket(ip, kind)
     try:
         if is_shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,7 +69,7 @@ def is_small():
 
 def is_port_free(kind, ip, port):
     """True when no program has a port of that kind at the address `ip` (IPv4); False also where that cannot be known."""
-    sock = _socket(ip, kind)
+    sock = new_socket(ip, kind)
     try:
         sock.bind(address(ip, port))
         return True
@@ -80,32 +79,38 @@ def is_port_free(kind, ip, port):
         sock.close()
 
 
-def _would_block(error):
+def would_block(error):
+    """True when an OSError says that something has to be waited for."""
     return error.errno == errno.EAGAIN
 
 
 class _Connection:
-    """One TCP connection of a client: reads a request, writes its answer, ends."""
+    """One TCP connection of a client: reads a request, writes its answer, ends.
+
+    The loop hears of it only when something has to be waited for: mostly a request is there when the connection is taken.
+    """
 
     def __init__(self, server, sock, peer):
         self._server = server
         self._sock = sock
         self.peer = peer
-        self._reader = RequestReader()
+        self._reader = RequestReader(server.heads)
         self._out = ()  # what is left of the answer, in pieces
         self._sent = 0  # bytes of the first of them
         self._is_last = False  # no request after the present one
-        self._is_closing = False  # the last answer is out: wait for the client's end of the connection
-        self._events = EVENT_READ  # what the loop watches for
+        self.is_closing = False  # the last answer is out: wait for the client's end of the connection
+        self._events = 0  # what the loop watches for
         self._has_asked = False  # it was answered before
         self._later = None  # Timer of its next request
-        self.ends_ms = 0  # when it is ended at the latest
-
-    def start(self, loop):
-        self.ends_ms = loop.now_ms + _REQUEST_MS
-        loop.register(self._sock, self._events, self._ready)
+        self.ends_ms = server.loop.now_ms + _REQUEST_MS  # when it is ended at the latest
 
     def _ready(self, events):
+        self._server.outcome = QUIET
+        self.go_on(events)
+        return self._server.outcome
+
+    def go_on(self, events=EVENT_READ):
+        """Do what can be done now: read and serve, or send."""
         if self._later is None:
             self._guarded(self._go_on, events)
 
@@ -113,8 +118,10 @@ class _Connection:
         try:
             step(*arguments)
         except OSError as error:
-            if not _would_block(error):
+            if not would_block(error):
                 self.close()
+            elif not self._events and not self.is_closing:
+                self._await(EVENT_READ)
         except Exception:
             self.close()
             raise
@@ -142,7 +149,7 @@ class _Connection:
         length = receive_into(self._sock, _buffer)
         if not length:
             self.close()
-        elif not self._is_closing:  # else it is more than anybody will answer
+        elif not self.is_closing:  # else it is more than anybody will answer
             self._reader.receive(_view[:length])
             return True
         return False
@@ -177,6 +184,8 @@ class _Connection:
         self._has_asked = True
         self._is_last = not request.is_persistent
         self._out = self._server.respond(request, self.peer)
+        if not request.is_quiet:
+            self._server.outcome = None
         return True
 
     def _send_rest(self):
@@ -184,23 +193,27 @@ class _Connection:
         while self._out:
             piece = self._out[0]
             try:
-                # What follows goes into the same segments: clients are known that read once only.
+                # What follows goes into the same segments, if it is only the end: clients are known that read once.
                 self._sent += self._sock.send(memoryview(piece)[self._sent:] if self._sent else piece,
-                                              MSG_MORE if len(self._out) > 1 else 0)
+                                              MSG_MORE if self._is_last or len(self._out) > 1 else 0)
             except OSError as error:
-                if not _would_block(error):
+                if not would_block(error):
                     raise
                 self._await(EVENT_WRITE)
                 return False
             if self._sent == len(piece):
                 self._out, self._sent = self._out[1:], 0
-        self._await(EVENT_READ)
+        if not self._is_last:
+            self._await(EVENT_READ)
         return True
 
     def _await(self, events):
-        if events != self._events:
-            self._events = events
-            self._server.loop.modify(self._sock, events, self._ready)
+        loop = self._server.loop
+        if not self._events:
+            loop.register(self._sock, events, self._ready)
+        elif events != self._events:
+            loop.modify(self._sock, events, self._ready)
+        self._events = events
 
     def end_late(self):
         """The time is over: worth a line where there is something that was not done."""
@@ -210,16 +223,19 @@ class _Connection:
 
     def _finish(self):
         # Closing with unread input would send a reset, which can overtake the answer: say that we are done, and let
-        # the client close.
-        self._is_closing = True
+        # the client close. That is no hurry: it is looked for now and then (HttpServer).
+        self.is_closing = True
         shutdown(self._sock, 1)
         self.ends_ms = self._server.loop.now_ms + _LINGER_MS
+        if self._events:
+            self._await(EVENT_READ)
 
     def close(self):
         if self._sock is not None:
             if self._later is not None:
                 self._server.loop.cancel(self._later)
-            self._server.loop.unregister(self._sock)
+            if self._events:
+                self._server.loop.unregister(self._sock)
             self._sock.close()
             self._sock = None
             self._server.forget(self)
@@ -228,12 +244,14 @@ class _Connection:
 class HttpServer:
     """Serves the neighbours of `interface`, on its IPv4 address or all IPv6 ones.
 
-    `respond(request, peer)` returns the pieces (bytes) of an answer.
+    `respond(request, peer)` returns the pieces (bytes) of an answer, and sets request.is_quiet where it changed nothing.
     """
 
     def __init__(self, loop, interface, port, respond, is_ipv6=False):
         self.loop = loop
         self.respond = respond
+        self.heads = Heads()
+        self.outcome = None  # of a turn: QUIET, or None
         self._interface = interface
         self._connections = []
         self._sweep_timer = None  # Timer, while there are connections
@@ -252,16 +270,18 @@ class HttpServer:
 
     def _accept(self, events):
         # Of a flood several at once, so that the kernel's queue has room: who finds it full comes again a second later.
+        self.outcome = QUIET
         count = _ACCEPTED_AT_ONCE if len(self._connections) > self._most // 2 else 1
         while count and self._accept_one():
             count -= 1
+        return self.outcome
 
     def _accept_one(self):
         """Take a new connection; return False when there is none."""
         try:
             sock, raw = self._sock.accept()
         except OSError as error:
-            if not _would_block(error):
+            if not would_block(error):
                 log.warning("accept failed (errno %s)" % error.errno)
             return False
         try:
@@ -277,20 +297,33 @@ class HttpServer:
             sock.close()
             return
         if len(self._connections) >= self._most:
-            # Some hosts have them all, and each may wait for long: the oldest goes, so that everybody is served.
-            log.event("refused", self._connections[0].peer, "all connections are taken: the oldest, of %s, is ended"
-                      % self._connections[0].peer)
-            self._connections[0].close()
+            self._make_room()
         sock.setblocking(False)
         connection = _Connection(self, sock, peer)
         self._connections.append(connection)
         try:
             self._watch()
-            connection.start(self.loop)
+            connection.go_on()
         except MemoryError:
-            self._connections.remove(connection)
-            sock.close()
+            connection.close()
             raise
+
+    def _make_room(self):
+        """End a connection: some hosts have them all, and each may wait for long."""
+        self._look()
+        if len(self._connections) < self._most:
+            return
+        oldest = self._connections[0]
+        for connection in self._connections:
+            if connection.is_closing:
+                oldest = connection  # it has its answer
+                break
+        else:
+            oldest.go_on()  # so has this one, if it has asked meanwhile
+        if oldest in self._connections:
+            if not oldest.is_closing:
+                log.event("refused", oldest.peer, "all connections are taken: the oldest, of %s, is ended" % oldest.peer)
+            oldest.close()
 
     def _watch(self):
         if self._connections and self._sweep_timer is None:
@@ -298,6 +331,7 @@ class HttpServer:
 
     def _sweep(self):
         """End the connections whose time is over; one timer for all is less work than one for each."""
+        self._look()
         for connection in list(self._connections):
             if connection.ends_ms <= self.loop.now_ms:
                 connection.end_late()
@@ -305,8 +339,24 @@ class HttpServer:
         self._sweep_timer = None
         self._watch()
 
+    def _look(self):
+        """End those that have their answer and whose client has closed, too."""
+        for connection in list(self._connections):
+            if connection.is_closing:
+                connection.go_on()
+
+    def _count(self, peer):
+        count = 0
+        for connection in self._connections:
+            if connection.peer == peer:
+                count += 1
+        return count
+
     def _has_room(self, peer):
-        if len([1 for connection in self._connections if connection.peer == peer]) < _MAX_CONNECTIONS_PER_HOST:
+        if self._count(peer) < _MAX_CONNECTIONS_PER_HOST:
+            return True
+        self._look()
+        if self._count(peer) < _MAX_CONNECTIONS_PER_HOST:
             return True
         log.event("refused", peer, "a connection of %s: it has %d already" % (peer, _MAX_CONNECTIONS_PER_HOST))
         return False
@@ -322,57 +372,3 @@ class HttpServer:
         self.loop.cancel(self._sweep_timer)
         self.loop.unregister(self._sock)
         self._sock.close()
-
-
-class Delivery:
-    """One message to a subscriber on `interface`: connects, sends `data`, waits for an answer.
-
-    Calls done(True) when the subscriber answered with HTTP, done(False) when it did not within some seconds.
-    """
-
-    def __init__(self, loop, interface, host, port, data, done):
-        self._loop = loop
-        self._data = data
-        self._sent = 0
-        self._done = done
-        self._sock = _socket(host, socket.SOCK_STREAM)
-        self._deadline = None  # Timer
-        try:
-            self._start(interface, host, port)
-        except MemoryError:
-            loop.cancel(self._deadline)
-            self._sock.close()
-            raise
-
-    def _start(self, interface, host, port):
-        loop = self._loop
-        self._deadline = loop.call_later(_DELIVERY_MS, lambda: self._end(False))
-        try:
-            self._sock.setblocking(False)
-            self._sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, interface.name.encode())
-            self._sock.connect(address(host, port))
-        except OSError as error:
-            if error.errno != errno.EINPROGRESS:
-                loop.cancel(self._deadline)
-                self._deadline = loop.call_later(0, lambda: self._end(False))  # never before this call returns
-        loop.register(self._sock, EVENT_WRITE, self._ready)
-
-    def _ready(self, events):
-        try:
-            while self._sent < len(self._data):
-                self._sent += self._sock.send(memoryview(self._data)[self._sent:])
-                if self._sent == len(self._data):
-                    self._loop.modify(self._sock, EVENT_READ, self._ready)
-                    return
-            self._end(self._sock.recv(_READ).startswith(b"HTTP/"))
-        except OSError as error:
-            if not _would_block(error):
-                self._end(False)
-
-    def _end(self, is_done):
-        if self._sock is not None:
-            self._loop.cancel(self._deadline)
-            self._loop.unregister(self._sock)
-            self._sock.close()
-            self._sock = None
-            self._done(is_done)

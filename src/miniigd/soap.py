@@ -3,7 +3,7 @@
 Owns the wire form of actions and of the UPnP data types. No sockets, no clock, no knowledge of any service.
 
     name = parse_action(header)             # "AddPortMapping"
-    raw = parse_call(body, name)            # {b"NewProtocol": b"TCP", ...}
+    raw = Calls(name).read(body)            # {b"NewProtocol": b"TCP", ...}
     arguments = bind(service, action, raw)  # typed, in the table's order
     body = response(spoken_type(header, service), action, action.function(context, arguments))
 
@@ -19,6 +19,7 @@ from .xml import Document, Reader, XMLError, escape, unescape
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
 _MAX_DESCRIPTION = const(63)  # bytes; miniupnpc's buffer for it has 64
 _MAX_DIGITS = const(10)  # of a ui4
+_MAX_BEGINNING = const(640)  # bytes of a call that are remembered
 
 QUERY = "QueryStateVariable"  # not an action of any service: the protocol's own
 
@@ -53,14 +54,35 @@ def is_name(name):
     return 0 < len(name) <= 64 and not name.strip(_NAME_CHARACTERS)
 
 
-def parse_call(body, action_name):
-    """Return the arguments of the call of `action_name` in `body`: names and values as bytes, escaped as they came.
+class Calls:
+    """Reads calls of the action `name`. A client's calls begin alike: what was read once is not read again."""
 
-    Takes any prefix, order and attributes, and raw < and & inside of values (clients send those unescaped).
-    UPnPError 402 when it cannot be read, 401 when another action is called in it.
-    """
-    try:
-        reader = Reader(body)
+    def __init__(self, name):
+        self._name = name.encode()
+        self._beginning = None  # the last call to the end of its action's start tag
+
+    def read(self, body):
+        """Return the arguments of the call in `body`: names and values as bytes, escaped as they came.
+
+        Takes any prefix, order and attributes, and raw < and & inside of values (clients send those unescaped).
+        UPnPError 402 when it cannot be read, 401 when another action is called in it.
+        """
+        try:
+            if self._beginning is not None and body.startswith(self._beginning):
+                reader = Reader(body[len(self._beginning):], True)
+            else:
+                reader = Reader(body)
+                self._find(reader)
+                if reader.is_empty:
+                    return {}
+                place = reader.place
+                self._beginning = body[:place] if place <= _MAX_BEGINNING else None
+            return reader.elements(_MAX_ARGUMENTS)
+        except XMLError as error:
+            raise UPnPError(402, error.args[0])
+
+    def _find(self, reader):
+        """Go on to the start tag of the action."""
         if reader.open() != b"Envelope":
             raise XMLError("no Envelope")
         name = reader.open()
@@ -72,11 +94,8 @@ def parse_call(body, action_name):
         name = reader.open()
         if name is None:
             raise XMLError("empty Body")
-        if name != action_name.encode():
+        if name != self._name:
             raise UPnPError(401, "header and body name different actions")
-        return {} if reader.is_empty else reader.elements(_MAX_ARGUMENTS)
-    except XMLError as error:
-        raise UPnPError(402, error.args[0])
 
 
 def bind(service, action, raw):
@@ -226,11 +245,26 @@ _READERS = {
 
 def response(service_type, action, values):
     """Return the body (bytes) that answers a call: `values` in the order of the action's table."""
-    parts = [_HEAD, "<u:", action.name, 'Response xmlns:u="', service_type, '">']
-    for (name, _), value in zip(action.arguments_out, values):
-        parts.extend(("<", name, ">", text_of(value), "</", name, ">"))
-    parts.extend(("</u:", action.name, "Response>", _TAIL))
-    return "".join(parts).encode()
+    form = action.forms.get(service_type)
+    if form is None:
+        form = action.forms[service_type] = _form(service_type, action)
+    if not values:
+        return form[0]
+    parts = [form[0]]
+    for index, value in enumerate(values):
+        parts.append(text_of(value).encode())
+        parts.append(form[index + 1])
+    return b"".join(parts)
+
+
+def _form(service_type, action):
+    """Return what is always the same in the answers of an action: the bytes before, between and behind its values."""
+    form, text = [], _HEAD + "<u:" + action.name + 'Response xmlns:u="' + service_type + '">'
+    for name, _ in action.arguments_out:
+        form.append((text + "<" + name + ">").encode())
+        text = "</" + name + ">"
+    form.append((text + "</u:" + action.name + "Response>" + _TAIL).encode())
+    return form
 
 
 def text_of(value):

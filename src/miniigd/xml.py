@@ -81,19 +81,25 @@ class Reader:
     """Walks through the tags of a document; see the module's text for the order of calls.
 
     Splitting at every < is done by the runtime in one go, which is much faster than looking at bytes one by one.
+    With `is_inside`, `data` is what is behind a start tag.
     """
 
-    def __init__(self, data):
+    def __init__(self, data, is_inside=False):
         self._pieces = data.split(b"<", _MAX_TAGS)  # each begins with a tag's inside
         self._position = 0
         self._tag = b""  # of the start tag we are at, with its prefix
         self._text = b""  # behind it
         self.is_empty = False  # <name/>
         before = self._pieces[0]
-        if before and before.strip() not in (b"", b"\xef\xbb\xbf"):  # a byte order mark is allowed
+        if before and not is_inside and before.strip() not in (b"", b"\xef\xbb\xbf"):  # a byte order mark is allowed
             raise XMLError("text before the first tag")
         if len(self._pieces) > _MAX_TAGS:
             raise XMLError("too many tags")
+
+    @property
+    def place(self):
+        """How many bytes come before what is behind the start tag just opened."""
+        return sum([len(piece) for piece in self._pieces[:self._position + 1]]) + self._position - len(self._text)
 
     def _next(self):
         self._position += 1

@@ -47,8 +47,11 @@ def http(data):
 def soap_call(data):
     """The body of a call; the first byte says of which action."""
     service, action = _ACTIONS[(data[0] if data else 0) % len(_ACTIONS)]
+    calls = soap.Calls(action.name)
     try:
-        arguments = soap.bind(service, action, soap.parse_call(data[1:], action.name))
+        raw = calls.read(data[1:])
+        assert calls.read(data[1:]) == raw
+        arguments = soap.bind(service, action, raw)
     except UPnPError as error:
         soap.fault(error.code).decode()
         return

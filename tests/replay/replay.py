@@ -33,6 +33,7 @@ from miniigd.compat import MSG_MORE
 from miniigd.description import Device
 from miniigd.firewall.memory import MemoryFirewall
 from miniigd.gateway import Gateway
+from miniigd.http import Heads
 from miniigd.interfaces import Interface
 from miniigd.mapping import MappingTable
 from miniigd.wan import Wan
@@ -199,6 +200,7 @@ class _Socket:
     def __init__(self, player, where):
         self._player = player
         self._where = where
+        self.connection = None
         self.callback = None
         self.segment = b""
         self._held = b""  # more was announced
@@ -206,9 +208,18 @@ class _Socket:
     def send(self, data, flags=0):
         self._held += bytes(data)
         if flags != MSG_MORE:
+            self._flush()
+        return len(data)
+
+    def _flush(self):
+        if self._held:
             self._player.writer.data(self._where, "<", self._held)
             self._held = b""
-        return len(data)
+
+    def end(self):
+        """See compat.shutdown: what was held goes with it."""
+        self._flush()
+        self._player.ended(self._where)
 
     def close(self):
         self._player.ended(self._where)
@@ -220,6 +231,8 @@ class _Player:
     def __init__(self, writer, is_listening):
         self.writer = writer
         self._is_listening = is_listening
+        self.heads = Heads()  # see net.HttpServer
+        self.outcome = None
         self._sockets = {}  # block -> _Socket
         self._sids = 0
         self._expiry_at = None  # the second for which a timer is set
@@ -306,10 +319,12 @@ class _Player:
             sock = self._sockets.get(where)
             if sock is None:
                 sock = self._sockets[where] = _Socket(self, where)
-                connection = net._Connection(self, sock, host)
-                connection.start(self.loop)
-                self._watch(connection)
-            sock.segment += data
+                sock.connection = net._Connection(self, sock, host)
+                sock.segment = data
+                sock.connection.go_on()
+                self._watch(sock.connection)
+            else:
+                sock.segment += data
             while sock.segment and sock.callback is not None:
                 sock.callback(net.EVENT_READ)
         self.loop.turn()
@@ -327,7 +342,7 @@ class _Player:
         sock = self._sockets.pop(where, None)
         if sock is not None:
             self.writer.end(where, "close")
-            sock.callback(net.EVENT_READ)  # reads nothing, which says so
+            sock.connection.go_on()  # reads nothing, which says so
 
     def wait(self, text):
         """Let the seconds in `text` pass."""
@@ -348,7 +363,7 @@ def _receive_into(sock, buffer):
 
 
 def _shutdown(sock, how):
-    sock._player.ended(sock._where)
+    sock.end()
 
 
 def play(data, write):

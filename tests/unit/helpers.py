@@ -350,3 +350,34 @@ def elements(data):
 def texts(found, name):
     """Return the texts of all `elements` of that name."""
     return [text for kind, text in found if kind == name]
+
+
+def loopback(prefix=8, name="lo"):
+    """Return the loopback interface, or one that is not there, with its IPv4 address."""
+    interface = Interface(name)
+    interface.index, interface.is_up, interface.addresses = 1, True, [("127.0.0.1", prefix)]
+    return interface
+
+
+def loopback6():
+    """Return the loopback interface with its IPv6 address."""
+    interface = Interface("lo")
+    interface.index, interface.is_up, interface.addresses6 = 1, True, [(ip6_bytes("::1"), 128, True)]
+    return interface
+
+
+class Slow:
+    """A socket of a slow network: takes a few bytes, then wants to be asked again."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._is_full = False
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def send(self, data, flags=0):
+        self._is_full = not self._is_full
+        if not self._is_full:
+            raise OSError(errno.EAGAIN, "of this test")
+        return self._sock.send(bytes(data[:7]))

@@ -3,22 +3,14 @@
 import errno
 import socket
 
-from helpers import Clock, Files, Output, lacks_ipv6, raised, received, turn
+from helpers import Clock, Files, Output, Slow, lacks_ipv6, loopback, loopback6, raised, received, turn
 from miniigd import log
 from miniigd import net as net_module
-from miniigd.addresses import ip6_bytes
-from miniigd.compat import AF_INET6, address, split_address
-from miniigd.interfaces import Interface
+from miniigd.compat import AF_INET6, address
 from miniigd.loop import EVENT_READ, Loop
-from miniigd.net import Delivery, HttpServer, is_port_free
+from miniigd.net import HttpServer, is_port_free
 
-PORT, CLIENT_PORT, EVENT_PORT, FREE_PORT = 17520, 17552, 17545, 17599
-
-
-def _interface(prefix=8, name="lo"):
-    interface = Interface(name)
-    interface.index, interface.is_up, interface.addresses = 1, True, [("127.0.0.1", prefix)]
-    return interface
+PORT, CLIENT_PORT, FREE_PORT = 17520, 17552, 17599
 
 
 class _Served:
@@ -28,10 +20,11 @@ class _Served:
         self.loop = Loop()
         self.requests = []
         self.reply = reply
+        self.is_quiet = False
         self.port = PORT
         while True:
             try:
-                self.server = HttpServer(self.loop, _interface(prefix), self.port, self._respond)
+                self.server = HttpServer(self.loop, loopback(prefix), self.port, self._respond)
                 return
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or self.port == PORT + 20:
@@ -40,6 +33,7 @@ class _Served:
 
     def _respond(self, request, peer):
         self.requests.append((request.method, request.path, request.body, peer))
+        request.is_quiet = self.is_quiet
         if self.reply is None:
             raise ValueError("of this test")
         return self.reply if isinstance(self.reply, tuple) else (self.reply,)
@@ -182,28 +176,11 @@ def test_a_kept_connection_is_served_again():
     served.close(client)
 
 
-class _Slow:
-    """A socket of a slow network: takes a few bytes, then wants to be asked again."""
-
-    def __init__(self, sock):
-        self._sock = sock
-        self._is_full = False
-
-    def __getattr__(self, name):
-        return getattr(self._sock, name)
-
-    def send(self, data, flags=0):
-        self._is_full = not self._is_full
-        if not self._is_full:
-            raise OSError(errno.EAGAIN, "of this test")
-        return self._sock.send(bytes(data[:7]))
-
-
 def test_an_answer_goes_out_as_the_network_takes_it():
     served = _Served(b"0123456789" * 10)
     client = served.connect()
     connection = served.server._connections[0]
-    connection._sock = _Slow(connection._sock)
+    connection._sock = Slow(connection._sock)
     served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
     assert served.read(client) == (served.reply, True)
     assert len(served.requests) == 1
@@ -216,7 +193,7 @@ def test_an_answer_in_pieces_goes_out_in_their_order():
         client = served.connect()
         if is_slow:
             connection = served.server._connections[0]
-            connection._sock = _Slow(connection._sock)
+            connection._sock = Slow(connection._sock)
         served.send(client, b"GET /a HTTP/1.1\r\n\r\n")
         assert served.read(client) == (b"0123456789" + b"abcdefghij" * 3 + b".", True)
         served.close(client)
@@ -332,11 +309,91 @@ def test_one_host_has_8_connections_and_of_32_the_oldest_makes_room():
         for number in range(3):
             clients.append(served.connect("127.0.0.9"))
             assert served.read(clients[number], 3)[1] and not served.read(clients[number + 1], 1)[1]
-            served.send(clients[-1], b"GET /a HTTP/1.0\r\n\r\n")
-            assert served.read(clients[-1]) == (served.reply, True)
             assert len(served.server._connections) == 32
+        for client in clients[-3:]:
+            served.send(client, b"GET /a HTTP/1.0\r\n\r\n")
+            assert served.read(client) == (served.reply, True)
         assert output.text().count("the oldest, of 127.0.0.1, is ended") == 3
     served.close(*clients)
+
+
+def _full(served):
+    """Return the clients that have all connections of the server."""
+    return [served.connect("127.0.0.%d" % (number // 8 + 1)) for number in range(32)]
+
+
+def _connect(served, source):
+    """Return a client that the server has not heard of yet."""
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    client.bind(address(source, 0))
+    client.connect(address("127.0.0.1", served.port))
+    client.setblocking(False)
+    return client
+
+
+def test_who_has_an_answer_makes_room_first():
+    served = _Served()
+    clients = _full(served)
+    with Output(log) as output:
+        served.send(clients[5], b"GET /a HTTP/1.0\r\n\r\n")
+        clients.append(served.connect("127.0.0.9"))  # the connection 5 is waiting for its client to close
+        assert served.read(clients[5]) == (served.reply, True)
+        served.send(clients[6], b"GET /a HTTP/1.0\r\n\r\n")
+        assert served.read(clients[6]) == (served.reply, True)
+        clients[6].close()
+        clients.append(served.connect("127.0.0.9"))
+        assert output.text() == ""
+        assert not served.read(clients[0], 3)[1]
+    served.close(*clients)
+
+
+def test_who_has_asked_is_answered_before_it_makes_room():
+    served = _Served()
+    clients = _full(served)
+    with Output(log) as output:
+        clients.extend([_connect(served, "127.0.0.9") for _ in range(8)])
+        for client in clients[:8]:
+            client.send(b"GET /a HTTP/1.0\r\n\r\n")
+        turn(served.loop)
+        for client in clients[:8]:
+            assert served.read(client) == (served.reply, True)
+        assert output.text() == ""  # each of them had its answer, and closed or was closed
+    served.close(*clients)
+
+
+def test_a_request_that_came_with_its_connection_takes_one_turn():
+    served = _Served()
+    for _ in range(20):  # also one host that asks again and again: none of its connections is in the way
+        client = _connect(served, "127.0.0.1")
+        client.send(b"GET /a HTTP/1.0\r\n\r\n")
+        served.loop.turn(1000)
+        assert received(Loop(), client, 5) == (served.reply, True)
+        client.close()
+    assert len(served.requests) == 20
+    served.close()
+
+
+def test_reading_is_quiet_and_nothing_else():
+    with Clock():
+        _check_quiet(_Served())
+
+
+def _check_quiet(served):
+    ends = []
+    served.loop.at_end_of_turn = lambda: ends.append(1)
+    for is_quiet in (True, False):
+        served.is_quiet = is_quiet
+        for is_early in (True, False):
+            client = _connect(served, "127.0.0.1")
+            if not is_early:
+                served.loop.turn(1000)
+            client.send(b"GET /a HTTP/1.0\r\n\r\n")
+            ends.clear()
+            served.loop.turn(1000)
+            assert bool(ends) != is_quiet, (is_quiet, is_early)
+            assert received(Loop(), client, 5) == (served.reply, True)
+            client.close()
+    served.close()
 
 
 def test_who_is_not_in_the_subnet_is_not_served():
@@ -398,208 +455,14 @@ def test_a_server_that_is_closed_in_a_turn_is_not_called_in_it():
 
 def test_what_cannot_be_opened_leaves_no_socket():
     served = _Served()
-    assert raised(OSError, HttpServer, Loop(), _interface(), served.port, None).errno == errno.EADDRINUSE
+    assert raised(OSError, HttpServer, Loop(), loopback(), served.port, None).errno == errno.EADDRINUSE
     served.close()
-    assert raised(OSError, HttpServer, Loop(), _interface(name="gone0"), served.port, None).errno == errno.ENODEV
-    interface = _interface()
+    assert raised(OSError, HttpServer, Loop(), loopback(name="gone0"), served.port, None).errno == errno.ENODEV
+    interface = loopback()
     interface.addresses = [("192.0.2.77", 24)]
     assert raised(OSError, HttpServer, Loop(), interface, served.port, None).errno == errno.EADDRNOTAVAIL
     again = _Served()
     again.close()
-
-
-class _Delivered:
-    """A message on its way to a subscriber that listens here; how it ended is in `results`."""
-
-    def __init__(self, data=b"NOTIFY", name="lo", is_listening=True):
-        self.loop = Loop()
-        self.results = []
-        self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(address("127.0.0.1", EVENT_PORT))
-        if is_listening:
-            self.listener.listen(4)
-        self.listener.setblocking(False)
-        self.delivery = Delivery(self.loop, _interface(name=name), "127.0.0.1", EVENT_PORT, data, self.results.append)
-        assert self.results == []  # never before it is made
-
-    def accept(self):
-        """Return the subscriber's end of the connection."""
-        for _ in range(200):
-            try:
-                sock, raw = self.listener.accept()
-            except OSError as error:
-                assert error.errno == errno.EAGAIN
-                self.loop.turn(1)
-                continue
-            assert split_address(raw)[0] == "127.0.0.1"
-            sock.setblocking(False)
-            return sock
-        raise AssertionError("nobody connected")
-
-    def read(self, sock, data):
-        """Let the message arrive: `data`, and nothing else."""
-        position = 0
-        for _ in range(20000):
-            self.loop.turn(0 if position else 1)
-            try:
-                piece = sock.recv(65536)
-            except OSError as error:
-                assert error.errno == errno.EAGAIN
-                continue
-            assert piece and piece == data[position:position + len(piece)]
-            position += len(piece)
-            if position == len(data):
-                return
-        raise AssertionError("%d bytes came" % position)
-
-    def ended(self, result):
-        """Let it end with that result, once, and close everything."""
-        for _ in range(200):
-            if self.results:
-                break
-            self.loop.turn(1)
-        turn(self.loop)
-        assert self.results == [result]
-        assert self.delivery._sock is None
-        assert self.loop._timers == [] and len(list(self.loop._selector.get_map())) == 0
-        self.listener.close()
-
-
-def test_a_message_is_taken_and_answered():
-    for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.0 412 Precondition Failed\r\n\r\n"):
-        delivered = _Delivered(b"NOTIFY /e HTTP/1.1\r\n\r\nbody")
-        sock = delivered.accept()
-        delivered.read(sock, b"NOTIFY /e HTTP/1.1\r\n\r\nbody")
-        turn(delivered.loop)
-        assert delivered.results == []
-        sock.send(answer)
-        delivered.ended(True)
-        assert sock.recv(10) == b""  # our end is closed
-        sock.close()
-
-
-def test_a_message_that_is_answered_and_closed_at_once_is_taken():
-    delivered = _Delivered()
-    sock = delivered.accept()
-    delivered.read(sock, b"NOTIFY")
-    sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    sock.close()
-    delivered.ended(True)
-
-
-def test_a_subscriber_that_is_not_there():
-    _Delivered(is_listening=False).ended(False)
-
-
-def test_a_subscriber_whose_interface_is_gone():
-    _Delivered(name="gone0").ended(False)
-
-
-def test_a_subscriber_that_cannot_be_reached():
-    loop, results = Loop(), []
-    Delivery(loop, _interface(), "255.255.255.255", EVENT_PORT, b"NOTIFY", results.append)
-    assert results == []
-    turn(loop)
-    assert results == [False]
-    assert loop._timers == [] and len(list(loop._selector.get_map())) == 0
-
-
-def test_a_subscriber_that_never_answers_has_a_deadline():
-    for is_accepted in (True, False):
-        with Clock() as clock:
-            delivered = _Delivered()
-            if is_accepted:
-                sock = delivered.accept()
-                delivered.read(sock, b"NOTIFY")
-            clock.ms += 4999
-            turn(delivered.loop)
-            assert delivered.results == []
-            clock.ms += 1
-            delivered.ended(False)
-            if is_accepted:
-                assert sock.recv(10) == b""
-                sock.close()
-
-
-def test_a_subscriber_that_closes_without_an_answer():
-    for is_read in (True, False):  # unread data makes it a reset
-        delivered = _Delivered()
-        sock = delivered.accept()
-        if is_read:
-            delivered.read(sock, b"NOTIFY")
-        else:
-            turn(delivered.loop)
-        sock.close()
-        delivered.ended(False)
-
-
-def test_a_subscriber_that_answers_something_else():
-    delivered = _Delivered()
-    sock = delivered.accept()
-    delivered.read(sock, b"NOTIFY")
-    sock.send(b"220 mail.example ESMTP\r\n")
-    delivered.ended(False)
-    sock.close()
-
-
-def test_a_message_goes_out_as_the_network_takes_it():
-    data = b"0123456789" * 10
-    delivered = _Delivered(data)
-    delivered.delivery._sock = _Slow(delivered.delivery._sock)
-    sock = delivered.accept()
-    delivered.read(sock, data)
-    turn(delivered.loop)
-    assert delivered.results == []
-    sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    delivered.ended(True)
-    sock.close()
-
-
-def test_a_long_message_arrives_whole():
-    data = b"0123456789abcdef" * 65536
-    delivered = _Delivered(data)
-    sock = delivered.accept()
-    delivered.read(sock, data)
-    sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    delivered.ended(True)
-    sock.close()
-
-
-def test_a_subscriber_that_takes_only_a_part_has_a_deadline():
-    with Clock() as clock:
-        delivered = _Delivered(b"0123456" * 100)
-        delivered.delivery._sock = _Slow(delivered.delivery._sock)
-        sock = delivered.accept()
-        delivered.read(sock, b"0123456" * 3)
-        clock.ms += 4999
-        turn(delivered.loop)
-        assert delivered.results == []
-        clock.ms += 1
-        delivered.ended(False)
-        sock.close()
-
-
-def test_a_failure_behind_a_delivery_ends_nothing_else():
-    delivered = _Delivered()
-    delivered.delivery._done = None  # TypeError when called
-    sock = delivered.accept()
-    delivered.read(sock, b"NOTIFY")
-    sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    with Output(log) as output:
-        for _ in range(50):
-            delivered.loop.turn(1)
-    assert "TypeError" in output.text()
-    assert output.text().count("TypeError") == 1
-    delivered.results.append(None)
-    delivered.ended(None)
-    sock.close()
-
-
-def _interface6():
-    interface = Interface("lo")
-    interface.index, interface.is_up, interface.addresses6 = 1, True, [(ip6_bytes("::1"), 128, True)]
-    return interface
 
 
 def test_the_same_over_ipv6():
@@ -607,7 +470,7 @@ def test_the_same_over_ipv6():
     if lacks_ipv6():
         return
     served = _Served()
-    requests, interface = [], _interface6()
+    requests, interface = [], loopback6()
 
     def respond(request, peer):
         requests.append((request.path, peer))
@@ -637,7 +500,7 @@ def test_room_over_ipv6_is_less():
     if lacks_ipv6():
         return
     loop, clients = Loop(), []
-    server = HttpServer(loop, _interface6(), PORT + 30, None, True)
+    server = HttpServer(loop, loopback6(), PORT + 30, None, True)
     for number in range(9):
         client = socket.socket(AF_INET6, socket.SOCK_STREAM)
         client.connect(address("::1", PORT + 30))
@@ -655,25 +518,6 @@ def test_room_over_ipv6_is_less():
     server.close()
     for client in clients:
         client.close()
-
-
-def test_a_message_to_a_subscriber_over_ipv6():
-    if lacks_ipv6():
-        return
-    loop, results = Loop(), []
-    listener = socket.socket(AF_INET6, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address("::1", EVENT_PORT))
-    listener.listen(1)
-    Delivery(loop, _interface6(), "::1", EVENT_PORT, b"NOTIFY", results.append)
-    sock = listener.accept()[0]
-    turn(loop)
-    assert sock.recv(100) == b"NOTIFY"
-    sock.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    turn(loop)
-    assert results == [True]
-    sock.close()
-    listener.close()
 
 
 def test_whether_a_port_is_free():
