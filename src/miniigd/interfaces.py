@@ -78,7 +78,10 @@ class Interface:
     def has_address(self, raw):
         """True for an address of this interface (4 or 16 bytes)."""
         if len(raw) == 4:
-            return ip4_text(raw) in [address for address, _ in self.addresses]
+            for address, _ in self.addresses:
+                if ip4_bytes(address) == raw:
+                    return True
+            return False
         return raw in [address for address, _, _ in self.addresses6]
 
     def has_neighbour(self, raw):

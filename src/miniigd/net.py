@@ -254,6 +254,7 @@ class HttpServer:
         self.outcome = None  # of a turn: QUIET, or None
         self._interface = interface
         self._connections = []
+        self._counts = {}  # peer -> how many of them it has
         self._sweep_timer = None  # Timer, while there are connections
         part = _SMALL_PART if is_small() else 1
         self._most = (_MAX_CONNECTIONS_6 if is_ipv6 else _MAX_CONNECTIONS) // part
@@ -302,6 +303,7 @@ class HttpServer:
         connection = _Connection(self, sock, peer)
         self._connections.append(connection)
         try:
+            self._counts[peer] = self._counts.get(peer, 0) + 1
             self._watch()
             connection.go_on()
         except MemoryError:
@@ -345,18 +347,11 @@ class HttpServer:
             if connection.is_closing:
                 connection.go_on()
 
-    def _count(self, peer):
-        count = 0
-        for connection in self._connections:
-            if connection.peer == peer:
-                count += 1
-        return count
-
     def _has_room(self, peer):
-        if self._count(peer) < _MAX_CONNECTIONS_PER_HOST:
+        if self._counts.get(peer, 0) < _MAX_CONNECTIONS_PER_HOST:
             return True
         self._look()
-        if self._count(peer) < _MAX_CONNECTIONS_PER_HOST:
+        if self._counts.get(peer, 0) < _MAX_CONNECTIONS_PER_HOST:
             return True
         log.event("refused", peer, "a connection of %s: it has %d already" % (peer, _MAX_CONNECTIONS_PER_HOST))
         return False
@@ -364,6 +359,11 @@ class HttpServer:
     def forget(self, connection):
         """A connection has ended."""
         self._connections.remove(connection)
+        count = self._counts.get(connection.peer, 0) - 1
+        if count > 0:
+            self._counts[connection.peer] = count
+        else:
+            self._counts.pop(connection.peer, None)
 
     def close(self):
         """End the service and every connection."""

@@ -60,6 +60,7 @@ class Calls:
     def __init__(self, name):
         self._name = name.encode()
         self._beginning = None  # the last call to the end of its action's start tag
+        self._bare = None  # the last call without arguments
 
     def read(self, body):
         """Return the arguments of the call in `body`: names and values as bytes, escaped as they came.
@@ -67,19 +68,22 @@ class Calls:
         Takes any prefix, order and attributes, and raw < and & inside of values (clients send those unescaped).
         UPnPError 402 when it cannot be read, 401 when another action is called in it.
         """
+        if body == self._bare:
+            return {}
         try:
             if self._beginning is not None and body.startswith(self._beginning):
                 reader = Reader(body[len(self._beginning):], True)
             else:
                 reader = Reader(body)
                 self._find(reader)
-                if reader.is_empty:
-                    return {}
                 place = reader.place
-                self._beginning = body[:place] if place <= _MAX_BEGINNING else None
-            return reader.elements(_MAX_ARGUMENTS)
+                self._beginning = body[:place] if place <= _MAX_BEGINNING and not reader.is_empty else None
+            found = {} if reader.is_empty else reader.elements(_MAX_ARGUMENTS)
         except XMLError as error:
             raise UPnPError(402, error.args[0])
+        if not found and len(body) <= _MAX_BEGINNING:
+            self._bare = body
+        return found
 
     def _find(self, reader):
         """Go on to the start tag of the action."""
@@ -107,7 +111,9 @@ def bind(service, action, raw):
         value = raw.get(name)
         if value is None and name not in _OPTIONAL:
             raise UPnPError(402, "%s is missing" % name.decode())
-        values.append(reader(unescape(value) if value else b""))
+        if value and b"&" in value:
+            value = unescape(value)
+        values.append(reader(value or b""))
     return values
 
 
@@ -129,9 +135,10 @@ def _read_ui4(value):
 
 
 def _read_number(value, largest):
-    value = value.strip()
-    if not value:
-        return 0  # some clients send an empty element for 0
+    if not value.isdigit():
+        value = value.strip()
+        if not value:
+            return 0  # some clients send an empty element for 0
     if len(value) > _MAX_DIGITS or not value.isdigit() or int(value) > largest:
         raise UPnPError(402, "a number is out of range")
     return int(value)
@@ -195,7 +202,7 @@ def _read_host6(value):
 
 def _read_external_port(value):
     """A number; the wildcard is 0 (WANIPConnection:2 2.3.18), some write it as *."""
-    return 0 if value.strip() == b"*" else _read_ui2(value)
+    return 0 if value.strip() == b"*" else _read_number(value, 65535)
 
 
 def _read_protocol(value):

@@ -28,6 +28,7 @@ _ANSWERS_PER_SECOND = const(24)  # that a source regains
 # anew from the same port for each call, milliseconds after the one before. Both work with 3 ms.
 ANSWER_MS = const(3)
 _SEARCHES = const(32)  # remembered to find duplicates
+_MOST_KEPT, _LONGEST_KEPT = const(8), const(256)  # datagrams that are not read and answers not made anew, and their bytes
 
 _ROOT = "upnp:rootdevice"
 _SIGNATURE = 'OPT: "http://schemas.upnp.org/upnp/1/0/"; ns=01\r\n01-NLS: %d\r\n'
@@ -78,6 +79,12 @@ def parse(datagram):
         return None
 
 
+def _keep(kept, key, value):
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    kept[key] = value
+
+
 class Responder:
     """What the device says on one network.
 
@@ -94,6 +101,8 @@ class Responder:
         self._max_age = max_age
         self._boot = boot
         self._searches = []  # (peer, target, ms) of late
+        self._kept = {}  # datagram -> Search: programs send the same again and again
+        self._prepared = {}  # target and boot id -> its answers, where there is one only
         self._sources = Sources(_BURST, _ANSWERS_PER_SECOND, "searches too often: not all of it is answered")
 
     def answers(self, datagram, peer, now_ms):
@@ -101,9 +110,13 @@ class Responder:
 
         They are to be sent ANSWER_MS later.
         """
-        search = parse(datagram)
+        search = self._kept.get(datagram)
         if search is None:
-            return []
+            search = parse(datagram)
+            if search is None:
+                return []
+            if len(datagram) <= _LONGEST_KEPT:
+                _keep(self._kept, datagram, search)
         found = [entry for entry in self._targets if search.target in (entry[0], "ssdp:all")]
         if search.target == _ROOT:
             # Both devices are roots, but who is told of two takes them for two routers: he maps twice, or gives up.
@@ -111,7 +124,13 @@ class Responder:
         if not found or self._is_duplicate(search, peer, now_ms) or not self._sources.allow(
                 self._find_host(peer[0]), len(found), now_ms, peer[0]):
             return []
-        return [self._answer(target, usn, version) for target, usn, version in found]
+        key = (search.target, self._boot.boot_id)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = [self._answer(target, usn, version) for target, usn, version in found]
+            if len(prepared) == 1:
+                _keep(self._prepared, key, prepared)
+        return prepared
 
     def _is_duplicate(self, search, peer, now_ms):
         late = [one for one in self._searches if now_ms - one[2] < ANSWER_MS]

@@ -152,6 +152,7 @@ class Supervisor:
             (self._leases, self._gateway.table), (self._leases6, self._gateway.pinholes.table)) if leases is not None]
         self._settling = []  # Timers
         self._settled_at = None  # the second at which the lease files were looked at last
+        self._settled = _UNKNOWN  # which of them were changed then, as bits
         self._poll = None  # Timer
         self._expiry = None  # Timer
         self._expiry_at = None  # the second it is set for
@@ -298,8 +299,11 @@ class Supervisor:
 
     def _end_turn(self):
         """Do what follows from the changes of a turn of the loop."""
-        self._clean()
-        self._arm_expiry()
+        due = self._gateway.next_expiry
+        if self._gateway.is_stale:
+            self._clean(due)
+        if due != self._expiry_at:
+            self._arm_expiry(due)
         self._arm_poll()
         self._arm_resume()
         log.tell_left_out()
@@ -311,11 +315,11 @@ class Supervisor:
     def _settle(self):
         """Let the lease files follow the tables, soon."""
         loop = self._loop
-        is_changed = False
+        changed = 0
         for leases, _ in self._lease_files:
-            is_changed = is_changed or leases.is_changed
-        if not is_changed and not self._settling and self._settled_at == loop.now:
-            return  # only the clock can have jumped: that is looked for once a second
+            changed = 2 * changed + leases.is_changed
+        if changed == self._settled and self._settled_at == loop.now:
+            return  # the timers are set; only the clock can have jumped: that is looked for once a second
         self._settled_at = loop.now
         for timer in self._settling:
             loop.cancel(timer)
@@ -328,30 +332,32 @@ class Supervisor:
                 leases.write(table, loop.now, loop.now_ms)
                 wait_ms = leases.wait_ms(loop.now_ms)
             if wait_ms is not None:
-                # The turn that the timer makes is what is needed: at its end this is called again.
-                self._settling.append(loop.call_later(wait_ms, lambda: None))
+                self._settling.append(loop.call_later(wait_ms, self._unsettle))
+        self._settled = 0
+        for leases, _ in self._lease_files:
+            self._settled = 2 * self._settled + leases.is_changed
+
+    def _unsettle(self):
+        self._settled = _UNKNOWN  # what is to be done is done at the end of the timer's turn
 
     def _follow_leases(self):
         """A line that somebody took out of the lease file is a port that he wants closed."""
         if self._leases.is_foreign():
             self._gateway.keep_only(self._leases.read(), self._loop.now)
 
-    def _clean(self):
+    def _clean(self, due):
         """Make the firewall anew where something may be left in it, once for all that ends now."""
-        due = self._gateway.next_expiry
-        if self._gateway.is_stale and (due is None or due > self._loop.now):
+        if due is None or due > self._loop.now:
             self._gateway.is_stale = False
             self._project()
 
-    def _arm_expiry(self):
+    def _arm_expiry(self, due):
         """Have a timer run when the next lease ends."""
-        due = self._gateway.next_expiry
-        if due != self._expiry_at:
-            self._loop.cancel(self._expiry)
-            self._expiry_at = None
-            if due is not None:
-                self._expiry = self._loop.call_later(due * 1000 - self._loop.now_ms, self._expire)
-                self._expiry_at = due
+        self._loop.cancel(self._expiry)
+        self._expiry_at = None
+        if due is not None:
+            self._expiry = self._loop.call_later(due * 1000 - self._loop.now_ms, self._expire)
+            self._expiry_at = due
 
     def _arm_resume(self):
         """Have a timer look whether a pause is over, where it is to end by itself."""

@@ -161,12 +161,13 @@ class Reader:
         """
         found = {}
         pieces = self._pieces
+        last = len(pieces) - 1
         for _ in range(most + 1):
             position = self._position + 1
-            if position + 1 < len(pieces):
+            if position < last:
                 tag, _, text = pieces[position].partition(b">")
                 if pieces[position + 1] == b"/" + tag + b">":
-                    found[tag[tag.find(b":") + 1:]] = text
+                    found[tag[tag.find(b":") + 1:] if b":" in tag else tag] = text
                     self._position = position + 1
                     continue
             name = self.open()

@@ -509,6 +509,7 @@ def test_room_over_ipv6_is_less():
         assert len(server._connections) == min(number + 1, 8)  # of one host
     for connection in server._connections:
         connection.peer = "fe80::2"
+    server._counts = {"fe80::2": 8}
     for number in range(9, 19):
         client = socket.socket(AF_INET6, socket.SOCK_STREAM)
         client.connect(address("::1", PORT + 30))

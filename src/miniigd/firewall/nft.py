@@ -341,15 +341,22 @@ class NftFirewall:
 
         `is_one`: they are about one mapping.
         """
-        made = []
-        failure = None
-        for datagram in self._channel.transact(data, _is_answered, is_one):
-            for message_type, _, start, _ in messages(datagram):
+        made, failures = [], []
+
+        def look(datagram):
+            is_last = False
+            for message_type, sequence, start, end in messages(datagram):
                 if message_type == ERROR:
-                    failure = failure or error_of(datagram, start)
-            made.extend(nft_messages.handles(datagram))
-        if failure:
-            raise FirewallError("nftables: the kernel refused a change (errno %s)" % failure, failure)
+                    failures.append(error_of(datagram, start))
+                    is_last = is_last or sequence == _LAST
+                elif message_type == nft_messages.NEWRULE:
+                    made.extend(nft_messages.handle(datagram, start, end))
+            return is_last
+
+        self._channel.transact(data, look, is_one)
+        for failure in failures:
+            if failure:
+                raise FirewallError("nftables: the kernel refused a change (errno %s)" % failure, failure)
         return made
 
 

@@ -123,10 +123,21 @@ def handles(datagram):
     found = []
     for kind, _, start, end in messages(datagram):
         if kind == NEWRULE:
-            for name, begin_at, stop in attributes(datagram, start + 4, end):
-                if name == RULE_HANDLE:
-                    found.append(bytes(datagram[begin_at:stop]))
+            found.extend(handle(datagram, start, end))
     return found
+
+
+def handle(datagram, start, end):
+    """Return a list of the handle (8 bytes) of a rule, whose message's body is between these offsets."""
+    start += 4
+    while start + 4 <= end:  # as netlink.attributes, but the handle comes early, and much behind it
+        length, name = struct.unpack_from("@HH", datagram, start)
+        if length < 4 or start + length > end:
+            break
+        if name == RULE_HANDLE:
+            return [bytes(datagram[start + 4:start + length])]
+        start += (length + 3) & ~3
+    return []
 
 
 def ask_elements(message, table, name):
