@@ -149,7 +149,7 @@ class Control:
                 return reply(200, self._query(request, context, plan), request=request)
             if action is None:
                 raise UPnPError(401, name)
-            values = action.function(context, soap.bind(service, action, plan.calls.read(request.body)))
+            values = action.function(context, plan.calls.bind(service, action, request.body))
         except UPnPError as error:
             code = code_of_version(error.code, name, context.version)
             if error.code == 402:  # what is too long, too deep or too much is: nobody else says so

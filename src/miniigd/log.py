@@ -26,6 +26,7 @@ _threshold = [INFO]
 _clock = [None]  # a function that returns seconds
 _buckets = {}  # kind and host -> _Bucket
 _all = [None]  # _Bucket
+_has_left_out = [False]  # some bucket has
 
 
 def set_level(level):
@@ -69,7 +70,7 @@ class _Bucket:
 
     def takes(self, now):
         """Count a line; return False when it is one too many."""
-        if self.refill(now):
+        if self._lines == self._burst or self.refill(now):
             self._since = now
         if not self._lines:
             self.miss(now)
@@ -81,11 +82,15 @@ class _Bucket:
         """Count a line that is not written."""
         self.left_out += 1
         self.missed = now
+        _has_left_out[0] = True
 
 
 def _bucket(kind, host, now):
     key = kind + " " + host
-    if key not in _buckets and len(_buckets) >= _MOST_BUCKETS:
+    bucket = _buckets.get(key)
+    if bucket is not None:
+        return bucket
+    if len(_buckets) >= _MOST_BUCKETS:
         for other in [other for other in _buckets if not _buckets[other].left_out and _buckets[other].refill(now)]:
             del _buckets[other]
         if len(_buckets) >= _MOST_BUCKETS:
@@ -124,11 +129,15 @@ def event(kind, host, text):
 
 def tell_left_out():
     """Say how many events were left out, where that is over."""
+    if not _has_left_out[0]:
+        return
+    _has_left_out[0] = False
     for key in _buckets:
         bucket = _buckets[key]
         if bucket.left_out and _clock[0]() - bucket.missed >= _QUIET:
             info("%s: %d such lines left out" % (key, bucket.left_out))
             bucket.left_out = 0
+        _has_left_out[0] = _has_left_out[0] or bucket.left_out > 0
 
 
 def debug(text):

@@ -3,8 +3,8 @@
 Owns the wire form of actions and of the UPnP data types. No sockets, no clock, no knowledge of any service.
 
     name = parse_action(header)             # "AddPortMapping"
-    raw = Calls(name).read(body)            # {b"NewProtocol": b"TCP", ...}
-    arguments = bind(service, action, raw)  # typed, in the table's order
+    calls = Calls(name)                     # of one client, best
+    arguments = calls.bind(service, action, body)  # typed, in the table's order
     body = response(spoken_type(header, service), action, action.function(context, arguments))
 
 Raises UPnPError; any other exception is a bug.
@@ -85,6 +85,18 @@ class Calls:
             self._bare = body
         return found
 
+    def bind(self, service, action, body):
+        """Return the typed values of the call in `body`, in the order of the action's table; UPnPError 401, 402, 601."""
+        beginning = self._beginning
+        if action.shape is not None and beginning is not None and body.startswith(beginning):
+            values = _bind_alike(action.shape, body[len(beginning):])
+            if values is not None:
+                return values
+        values = bind(service, action, self.read(body))
+        if values and self._beginning is not None:
+            action.shape = _shape(action.readers, body[len(self._beginning):]) or action.shape
+        return values
+
     def _find(self, reader):
         """Go on to the start tag of the action."""
         if reader.open() != b"Envelope":
@@ -100,6 +112,44 @@ class Calls:
             raise XMLError("empty Body")
         if name != self._name:
             raise UPnPError(401, "header and body name different actions")
+
+
+def _shape(readers, elements):
+    """Return how a client writes the arguments of an action, or None where that is not the plain way.
+
+    That is (start tag, end tag, index in the action's table, reader) of each, the tags as they stand behind a <.
+    """
+    names = [name for name, _ in readers]
+    pieces = elements.split(b"<", 2 * len(names) + 1)
+    shape = []
+    for position in range(1, min(2 * len(names), len(pieces) - 2), 2):
+        tag = pieces[position].partition(b">")[0]
+        name = tag[tag.find(b":") + 1:]
+        if name not in names or pieces[position + 1] != b"/" + tag + b">":
+            return None
+        index = names.index(name)
+        shape.append((tag + b">", b"/" + tag + b">", index, readers[index][1]))
+    return shape if len(set([one[2] for one in shape])) == len(names) else None
+
+
+def _bind_alike(shape, elements):
+    """Return the typed values of arguments that have this shape; None where they have not, or one is wrong."""
+    pieces = elements.split(b"<", 2 * len(shape) + 1)
+    if len(pieces) != 2 * len(shape) + 2 or not pieces[-1].startswith(b"/"):
+        return None
+    values = [None] * len(shape)
+    position = 1
+    try:
+        for start, end, index, reader in shape:
+            value = pieces[position]
+            if not value.startswith(start) or pieces[position + 1] != end:
+                return None
+            value = value[len(start):]
+            values[index] = reader(unescape(value) if b"&" in value else value)
+            position += 2
+    except UPnPError:
+        return None
+    return values
 
 
 def bind(service, action, raw):
@@ -127,7 +177,7 @@ _OPTIONAL = (b"NewRemoteHost",)
 
 
 def _read_ui2(value):
-    return _read_number(value, 65535)
+    return int(value) if value.isdigit() and len(value) < 5 else _read_number(value, 65535)
 
 
 def _read_ui4(value):
@@ -202,7 +252,7 @@ def _read_host6(value):
 
 def _read_external_port(value):
     """A number; the wildcard is 0 (WANIPConnection:2 2.3.18), some write it as *."""
-    return 0 if value.strip() == b"*" else _read_number(value, 65535)
+    return 0 if value.strip() == b"*" else _read_ui2(value)
 
 
 def _read_protocol(value):

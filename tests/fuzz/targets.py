@@ -52,6 +52,7 @@ def soap_call(data):
         raw = calls.read(data[1:])
         assert calls.read(data[1:]) == raw
         arguments = soap.bind(service, action, raw)
+        assert calls.bind(service, action, data[1:]) == calls.bind(service, action, data[1:]) == arguments
     except UPnPError as error:
         soap.fault(error.code).decode()
         return

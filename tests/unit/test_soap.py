@@ -169,7 +169,55 @@ def _bound(name, value):
     start, end = ARGUMENTS.find(opening), ARGUMENTS.find(closing)
     argument = b"" if value is None else opening + value + closing
     body = MINIUPNPC.replace(ARGUMENTS, ARGUMENTS[:start] + argument + ARGUMENTS[end + len(closing):])
-    return soap.bind(SERVICE, ADD, _parse(body, "AddPortMapping"))
+    return _bind(body)
+
+
+def _bind(body):
+    """Return the values of an AddPortMapping: the same whoever called before."""
+    try:
+        values = soap.bind(SERVICE, ADD, _parse(body, "AddPortMapping"))
+    except UPnPError as error:
+        values = error
+    for before in (None, MINIUPNPC, body):
+        ADD.shape, calls = None, soap.Calls("AddPortMapping")
+        for call in (before, body, body):
+            try:
+                found = TYPED if call is None else calls.bind(SERVICE, ADD, call)
+            except UPnPError as error:
+                found = error
+            if call is body:
+                assert found.args == values.args if isinstance(values, UPnPError) else found == values
+    if isinstance(values, UPnPError):
+        raise values
+    return values
+
+
+def test_calls_of_another_shape_than_the_one_before():
+    whole = MINIUPNPC.replace(ARGUMENTS, b"%s")
+    prefixed = ARGUMENTS.replace(b"<New", b"<p:New").replace(b"</New", b"</p:New")
+    elements = [b"<New" + one for one in ARGUMENTS.split(b"<New")[1:]]
+    backwards = b"".join(reversed(elements))
+    calls, shapes = soap.Calls("AddPortMapping"), []
+    ADD.shape = None
+    for arguments in (ARGUMENTS, prefixed, backwards, b"\r\n".join(elements), ARGUMENTS + b"<NewOther>x</NewOther>",
+                      b"<NewOther>x</NewOther>" + ARGUMENTS, ARGUMENTS):
+        body = whole.replace(b"%s", arguments)
+        for _ in range(2):
+            assert calls.bind(SERVICE, ADD, body) == TYPED, arguments
+        shapes.append(ADD.shape)
+    assert shapes[0] != shapes[1] != shapes[2] != shapes[0] and None not in shapes
+    # Twice the same, or one that is missing: never a value of a call before.
+    assert calls.bind(SERVICE, ADD, whole.replace(b"%s", ARGUMENTS + elements[1].replace(b"8000", b"9"))) == (
+        TYPED[:1] + [9] + TYPED[2:])
+    for index, element in enumerate(elements):
+        body = whole.replace(b"%s", ARGUMENTS.replace(element, b""))
+        if b"RemoteHost" in element:
+            assert calls.bind(SERVICE, ADD, body) == TYPED
+        else:
+            assert raised(UPnPError, calls.bind, SERVICE, ADD, body).code == 402
+        body = whole.replace(b"%s", ARGUMENTS.replace(element, elements[index - 1]))
+        if b"RemoteHost" not in element:
+            assert raised(UPnPError, calls.bind, SERVICE, ADD, body).code == 402
 
 
 def _refused(name, value):

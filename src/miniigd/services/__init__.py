@@ -60,6 +60,7 @@ class Action:
         self.arguments_in = arguments_in
         self.arguments_out = arguments_out
         self.readers = None  # kept by soap.bind
+        self.shape = None  # kept by soap.Calls: how the arguments were written last
         self.forms = {}  # kept by soap.response
 
 
