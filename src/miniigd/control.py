@@ -5,6 +5,7 @@ Turns a request into the bytes of an answer. No sockets; the caller's address an
 
 from . import log, scpd, soap
 from .addresses import ip_bytes
+from .compat import const
 from .description import CONTROL, DESCRIPTION, EVENT, SCPD
 from .errors import UPnPError, code_of_version
 from .http import HTTPError, error_reply, reply, reply_pieces, split_authority
@@ -16,6 +17,7 @@ _METHODS = {
     CONTROL: ("POST",),
     EVENT: ("SUBSCRIBE", "UNSUBSCRIBE"),
 }
+_MAX_KEPT_REPLY = const(640)  # bytes
 _OTHER_METHODS = ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH")
 
 # Who stops at a document that says :2 anywhere gets version 1 wherever it looks: Windows' own and the Xbox's clients.
@@ -48,6 +50,7 @@ class _Plan:
         self.name = self.action = self.calls = self.spoken_type = None  # of a call: see _plan_call
         self.is_quiet = True  # what is asked changes nothing
         self.document = None  # once it was asked for
+        self.values = self.reply = None  # of the last call, and the answer with them, where it ends the connection
 
 
 class Control:
@@ -157,7 +160,12 @@ class Control:
             else:
                 log.debug("%s for %s: %d %s" % (name, context.caller, code, error.reason))
             return reply(500, soap.fault(code, service.short_id), request=request)
-        return reply(200, soap.response(plan.spoken_type, action, values), request=request)
+        if values == plan.values and not request.is_persistent:
+            return plan.reply
+        answer = reply(200, soap.response(plan.spoken_type, action, values), request=request)
+        if not request.is_persistent and len(answer) <= _MAX_KEPT_REPLY:
+            plan.values, plan.reply = values, answer
+        return answer
 
     def _query(self, request, context, plan):
         """Answer QueryStateVariable (UDA 1.0 3.3); 404 for what is no variable or only an argument's type."""

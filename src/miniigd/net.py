@@ -294,7 +294,8 @@ class HttpServer:
 
     def _take(self, sock, peer):
         """Serve a connection of the host `peer`, where there is room for it; whole, or not at all."""
-        if not self._interface.has_neighbour(ip_bytes(peer)) or not self._has_room(peer):
+        # Who has a connection is a neighbour.
+        if not (peer in self._counts or self._interface.has_neighbour(ip_bytes(peer))) or not self._has_room(peer):
             sock.close()
             return
         if len(self._connections) >= self._most:

@@ -4,7 +4,10 @@ Every instruction between two snapshots counts to one name: a bytecode function 
 brackets) the allocator, the collector or a system call.
 """
 
+import functools
 import struct
+
+from package import runtime
 
 import client
 import daemons
@@ -13,6 +16,19 @@ _FILE = "/tmp/probe"
 _HEAD = struct.Struct("<IIQQQQ")
 _ENTRY = struct.Struct("<48sIIQ")  # see probe.c
 WAIT = "(poll)"  # waiting for work is in it
+
+
+@functools.cache
+def _names():
+    """Return {short name in the program: name in the source}; freeze.py shortens them."""
+    lines = runtime.probed().with_name("names.txt").read_text().splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def _readable(name):
+    """Return "module.function" as the source has it."""
+    module, dot, function = name.rpartition(".")
+    return module + dot + _names().get(function, function)
 
 
 class Snapshot:
@@ -26,7 +42,7 @@ class Snapshot:
         self.entries = {}
         for number in range(used):
             name, calls, allocated, spent = _ENTRY.unpack_from(raw, _HEAD.size + number * _ENTRY.size)
-            name = name.partition(b"\0")[0].decode()
+            name = _readable(name.partition(b"\0")[0].decode())
             while name in self.entries:  # methods of the same name in one module
                 name += "'"
             self.entries[name] = (calls, allocated, spent * rate)
