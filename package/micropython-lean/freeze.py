@@ -5,9 +5,9 @@ ours, because flash holds it compressed, and because all of the program is known
 
 - Bytecode names a string (qstr) by its number in the whole program, without a table for each module, and the most
   frequent strings have the numbers of one byte. So what is done alike looks alike in all modules.
-- A name that only bytecode knows (a function, an attribute, a variable of a module) is replaced by one of two letters.
-  A name that the C sources know, that is also a string of the program, or that names a module, stays: whoever looks
-  something up by a string finds it. `names.txt` beside the program says what each stands for in a traceback.
+- A name that only bytecode knows (a function, an attribute, a variable of a module) is a number and has no text. A name
+  that the C sources know, that is also a string of the program, or that names a module, stays: whoever looks something
+  up by a string finds it. `names.txt` beside the program says what each number stands for in a traceback.
 - Names of arguments are only looked at for arguments given by keyword, so all others are one name.
 - A number that is given a name once, and never anything else, stands in the bytecode itself in every module.
 - Constants that are equal are one object.
@@ -16,20 +16,21 @@ ours, because flash holds it compressed, and because all of the program is known
 What the C sources have for Python and this program never names (str.format, set.union, ...) is taken out of their
 tables when they are compiled (frozen/unused.sed); then the linker leaves it out.
 
-All strings are in a header for the C sources (frozen/genhdr/qstrdefs.generated.h), which replaces MicroPython's.
+The numbers of all strings are in a header for the C sources (frozen/genhdr/qstrdefs.generated.h), which replaces
+MicroPython's, and their texts in one for qstr.c.
 """
 
 import ast
 import collections
 import importlib
+import itertools
 import re
-import string
 import sys
 from pathlib import Path
 
 _ONE_BYTE = 128  # numbers of strings below this take one byte of bytecode
-_LETTERS = string.digits + string.ascii_uppercase + "_" + string.ascii_lowercase  # in ASCII's order
 _SMALL_INTS = range(-1 << 30, 1 << 30)  # of every target; others are objects
+_LONGEST = 255  # bytes of a string that has a number
 _NO_NAME = "*"  # of arguments that are not given by keyword
 
 
@@ -95,6 +96,10 @@ class Function:
         tool = self._tool
         for op in self.ops:
             if op.fmt == tool.MP_BC_FORMAT_QSTR:
+                op.arg = number(op.arg)
+            elif op.opcode_byte == tool.Opcode.MP_BC_LOAD_CONST_OBJ and isinstance(op.arg, str) and (
+                    len(op.arg.encode()) <= _LONGEST):
+                op.opcode_byte, op.fmt = tool.Opcode.MP_BC_LOAD_CONST_STRING, tool.MP_BC_FORMAT_QSTR
                 op.arg = number(op.arg)
             elif op.opcode_byte == tool.Opcode.MP_BC_LOAD_CONST_OBJ:
                 op.arg = constant(op.arg)
@@ -245,24 +250,13 @@ class Program:
             found.update(_strings_of(op.arg))
         return found
 
-    def rename(self):
-        """Give what only bytecode knows a name of two letters; return {new name: old name}."""
+    def nameless(self):
+        """Return the names that only bytecode knows: those need no text."""
         kept = self.strings() | self._c_names | {_NO_NAME}
         for path, _ in self.modules:
             kept.update([path], re.split("[/.]", path))
         kept.update(op.arg for _, _, op in self._operations("IMPORT_NAME"))
-        used = self.used()
-        free = (first + second for first in string.ascii_uppercase for second in _LETTERS
-                if first + second not in kept and first + second not in used)
-        # In the order of their first use: the numbers that are used together then begin with the same byte.
-        new = {name: next(free) for name in used
-               if name not in kept and not name.startswith(("__", "<", "test_"))}
-        for function in self.functions:
-            function.names = [new.get(name, name) for name in function.names]
-            for op in function.ops:
-                if op.fmt == self._tool.MP_BC_FORMAT_QSTR:
-                    op.arg = new.get(op.arg, op.arg)
-        return {short: name for name, short in new.items()}
+        return {name for name in self.used() if name not in kept and not name.startswith(("__", "<", "test_"))}
 
     def used(self):
         """{string: how often bytecode names it}, in the order of first use."""
@@ -273,16 +267,23 @@ class Program:
         return used
 
     def numbered(self):
-        """Return (strings with the first numbers, from 1 on; the others, sorted)."""
-        used = self.used()
-        every = set(used) | self._c_names | {path for path, _ in self.modules}
+        """Return four lists of strings, numbered from 1 on: frequent names without a text; frequent ones with a text and
+        those that need small numbers; others with a text; others without. Those with a text are in qstr.c's order.
+        """
+        used, nameless = self.used(), self.nameless()
+        every = (set(used) | self._c_names | {path for path, _ in self.modules}) - nameless
         for _, _, op in self._operations("LOAD_CONST_OBJ"):
-            every.update(text for text in _strings_of(op.arg)
-                         if len(text) < self._tool.PERSISTENT_STR_INTERN_THRESHOLD)
-        first = [name for name, _ in used.most_common(_ONE_BYTE - 1)]
+            every.update(text for text in _strings_of(op.arg) if len(text.encode()) <= _LONGEST)
+        frequent = {name for name, _ in used.most_common(_ONE_BYTE - 1)}
         # the interpreter's tables of methods for operators (py/objtype.c) hold bytes
-        first += sorted(name for name in self._c_names - set(first) if name.startswith("__"))
-        return first, sorted(every - set(first), key=lambda name: name.encode())
+        first = frequent - nameless | {name for name in self._c_names if name.startswith("__")}
+
+        def order(name):
+            return len(name.encode()), name.encode()
+
+        # Names without a text in the order of their first use: numbers that are used together begin with the same byte.
+        return ([name for name in used if name in frequent and name in nameless], sorted(first, key=order),
+                sorted(every - first, key=order), [name for name in used if name not in frequent and name in nameless])
 
 
 def _walk(function):
@@ -337,22 +338,39 @@ def _c_string(data):
     return '"%s"' % "".join(chr(one) if 32 <= one < 127 and chr(one) not in '"\\?' else "\\%03o" % one for one in data)
 
 
-def _header(tool, c_names, first, others):
-    """The C sources' list of all strings (see py/qstr.c)."""
-    lines = ['QDEF0(MP_QSTRnull, 0, 0, "")']
-    for pool, names in enumerate((first, others)):
-        for place, name in enumerate(names):
-            ident = tool.qstrutil.qstr_escape(name) if name in c_names else "%d_%d" % (pool, place)
-            data = name.encode()
-            lines.append("QDEF%d(MP_QSTR_%s, %d, %d, %s)" % (
-                pool, ident, tool.qstrutil.compute_hash(data, tool.config.MICROPY_QSTR_BYTES_IN_HASH), len(data),
-                _c_string(data)))
+def _header(tool, c_names, strings):
+    """The C sources' names for all strings (see py/qstr.h)."""
+    lines, number = ['QDEF0(MP_QSTRnull, 0, 0, "")'], 0
+    for part, names in enumerate(strings):
+        for name in names:
+            number += 1
+            ident = tool.qstrutil.qstr_escape(name) if name in c_names else "%d" % number
+            lines.append("QDEF%d(MP_QSTR_%s, 0, 0, 0)" % (part > 1, ident))
     return "\n".join(lines) + "\n"
 
 
-def _source(program, first, others):
-    """The program in C."""
-    numbers = {name: number for number, name in enumerate(first + others, 1)}
+def _texts(strings):
+    """All texts for qstr.c, in one piece, and its table of them."""
+    number, place, length, lines, table = len(strings[0]) + 1, 0, None, [], []
+    for names in strings[1], strings[2]:
+        for name in names:
+            text = name.encode()
+            if len(text) != length:
+                length = len(text)
+                table.append("{%d, %d, %d}" % (number, length, place))
+            lines.append(_c_string(text + b"\0"))
+            number, place = number + 1, place + len(text) + 1
+        length = None
+    return """#define STRINGS_FIRST %d
+#define STRINGS_END %d
+static const char texts[] =
+%s;
+static const texts_t table[] = {%s, {STRINGS_END, 0, 0}};
+""" % (len(strings[0]) + 1, number, "\n".join(lines), ", ".join(table))
+
+
+def _source(program, numbers):
+    """The program in C, with a number for each string."""
     constants, code, protos, children, tables, modules = _Constants(numbers), bytearray(), [], [], [], []
 
     def function(one, table):
@@ -459,12 +477,13 @@ def main():
         program.simplify()
         program.insert_numbers()
         program.unname_arguments()
-        names = program.rename()
-        first, others = program.numbered()
-        header = build / "frozen" / "genhdr" / "qstrdefs.generated.h"
-        header.write_text(_header(tool, c_names, first, others))
-        (build / "names.txt").write_text("".join("%s %s\n" % pair for pair in sorted(names.items())))
-        return 0, _source(program, first, others).encode()
+        strings = program.numbered()
+        (build / "frozen" / "genhdr" / "qstrdefs.generated.h").write_text(_header(tool, c_names, strings))
+        (build / "frozen" / "strings.generated.h").write_text(_texts(strings))
+        numbers = {name: number for number, name in enumerate(itertools.chain(*strings), 1)}
+        (build / "names.txt").write_text("".join(
+            "#%d %s\n" % (numbers[name], name) for name in strings[0] + strings[3]))
+        return 0, _source(program, numbers).encode()
 
     compile_file = makemanifest.mpy_cross.compile
 
