@@ -8,7 +8,7 @@ from package.toolchain import HOST, MIPS32
 
 
 def _names(path):
-    return dict(line.split(" ", 1) for line in path.read_text().splitlines())
+    return dict(line.split(" ", 1) for line in path.read_text().splitlines() if line.startswith("#"))
 
 
 def test_each_number_stands_for_one_name():
@@ -25,6 +25,17 @@ def test_a_name_without_a_text_is_shown_by_its_number():
     names = _names(binary.parent / "names.txt")
     shown = re.findall(r"(?m)^  File .* in (#\d+)$", failed.stderr)
     assert [names[number] for number in shown] == ["main"], failed.stderr
+
+
+def test_the_line_of_a_function_without_lines_is_its_place_in_the_list():
+    binary = runtime.binary(HOST, tests=True)
+    failed = subprocess.run(["unshare", "--net", binary, "full-heap"], capture_output=True, text=True)
+    assert failed.returncode == 1, failed
+    path, line = re.search(r'(?m)^  File "(miniigd/.*)", line (\d+)$', failed.stderr).groups()
+    places = [words for _, *words in (
+        text.split(" ") for text in (binary.parent / "names.txt").read_text().splitlines() if text.startswith("line"))]
+    found = max((int(place), at, name) for place, at, name in places if int(place) <= int(line))
+    assert (path, *found[1:]) == ("miniigd/supervisor.py", "miniigd/supervisor.py", "Supervisor.run")
 
 
 def test_what_strings_and_c_find_keeps_its_name():

@@ -8,7 +8,8 @@ ours, because flash holds it compressed, and because all of the program is known
 - A name that only bytecode knows (a function, an attribute, a variable of a module) is a number and has no text. A name
   that the C sources know, that is also a string of the program, or that names a module, stays: whoever looks something
   up by a string finds it. `names.txt` beside the program says what each number stands for in a traceback.
-- Names of arguments are only looked at for arguments given by keyword, so all others are one name.
+- Names of arguments are only looked at for arguments given by keyword, so all others are one name, and where all are that
+  they are left out; so is a function's own name. `names.txt` says which function has which places of the bytecode.
 - A number that is given a name once, and never anything else, stands in the bytecode itself in every module.
 - Constants that are equal are one object.
 - Of a module with two halves, for two Pythons, only the runtime's is there.
@@ -43,7 +44,7 @@ def _tools(top):
 class Function:
     """The bytecode of one function: `names` (its own, then its arguments'), `ops`, and the functions in it, `children`.
 
-    In place of a string's or a constant's number an operation has the thing itself for `arg`; `target` is the
+    `name` is for people. In place of a string's or a constant's number an operation has the thing itself for `arg`; `target` is the
     operation that it jumps to.
     """
 
@@ -51,6 +52,7 @@ class Function:
         self._tool, bytecode = tool, bytes(raw.fun_data)
         self.is_generator = bool(raw.scope_flags & tool.MP_SCOPE_FLAG_GENERATOR)
         self.names = [module.qstr_table[index].str for index in raw.names]
+        self.name, self.count_of_names = self.names[0], len(self.names)
         self._signature = bytecode[:raw.offset_prelude_size]
         self._lines = bytecode[raw.offset_line_info:raw.offset_closure_info]
         self._cells = bytecode[raw.offset_closure_info:raw.offset_opcodes]
@@ -73,6 +75,9 @@ class Function:
         for op in ops.values():
             op.target = ops[op.arg] if op.fmt == tool.MP_BC_FORMAT_OFFSET else None
         return list(ops.values())
+
+    def has_lines(self):
+        return bool(self._lines)
 
     def replace(self, start, count, *ops):
         """Put `ops` in the place of `count` operations, unless something jumps into the midst of them; say if so.
@@ -113,7 +118,7 @@ class Function:
                 overflows |= overflow
                 code += encoded
         assert not overflows
-        info = b"".join(bytes(tool.mp_encode_uint(number(name))) for name in self.names) + self._new_lines(len(code))
+        info = b"".join(bytes(tool.mp_encode_uint(number(name) if name else 0)) for name in self.names) + self._new_lines(len(code))
         return self._signature + bytes(tool.encode_prelude_size(len(info), len(self._cells))) + info + self._cells + code
 
     def _new_lines(self, end):
@@ -238,10 +243,27 @@ class Program:
         op.opcode_byte += short
         return op
 
-    def unname_arguments(self):
-        strings = self.strings()
+    def keywords(self):
+        """Return every name that a call may give an argument by."""
+        found = set()
+        for function, _, op in self._operations("CALL_FUNCTION", "CALL_METHOD", "CALL_FUNCTION_VAR_KW", "CALL_METHOD_VAR_KW"):
+            if op.arg >> 8:
+                found.update(one.arg for one in function.ops if self._is(one, "LOAD_CONST_STRING"))
+                if any(self._is(one, "LOAD_NULL") for one in function.ops):  # ** and something
+                    found |= self.strings()
+        return found
+
+    def unname(self, keywords):
+        """Leave out the names of functions and of arguments but for those that are given by keyword.
+
+        A function with a table of lines keeps its name, and places for its arguments' before the table.
+        """
         for function in self.functions:
-            function.names[1:] = [name if name in strings else _NO_NAME for name in function.names[1:]]
+            arguments = [name if name in keywords else _NO_NAME for name in function.names[1:]]
+            if function.has_lines():
+                function.names[1:] = arguments
+            else:
+                function.names = [None] + (arguments if set(arguments) - {_NO_NAME} else [])
 
     def strings(self):
         """Every string that the program can look something up by."""
@@ -262,7 +284,7 @@ class Program:
         """{string: how often bytecode names it}, in the order of first use."""
         used = collections.Counter()
         for function in self.functions:
-            used.update(function.names)
+            used.update(name for name in function.names if name is not None)
             used.update(op.arg for op in function.ops if op.fmt == self._tool.MP_BC_FORMAT_QSTR)
         return used
 
@@ -370,39 +392,41 @@ static const texts_t table[] = {%s, {STRINGS_END, 0, 0}};
 
 
 def _source(program, numbers):
-    """The program in C, with a number for each string."""
-    constants, code, protos, children, tables, modules = _Constants(numbers), bytearray(), [], [], [], []
+    """Return (the program in C, [(place, path, name) of each function]), with a number for each string."""
+    places, constants, code, protos, children, tables, modules = [], _Constants(numbers), bytearray(), [], [], [], []
 
-    def function(one, table):
+    def function(one, table, path, outer):
         """Add a function and those in it; return the C expression for it."""
-        inner = [function(child, table) for child in one.children]
+        name = outer + one.name
+        inner = [function(child, table, path, name + "." if outer or one is not body else "") for child in one.children]
         place = len(code)
+        places.append((place, path, name))
         code.extend(one.encoded(numbers.__getitem__, lambda value: _index(table, value)))
         if not inner:
-            return "code + %d" % place
+            return "mp_frozen_code + %d" % place
         protos.append("{{MP_PROTO_FUN_INDICATOR_RAW_CODE_0, MP_PROTO_FUN_INDICATOR_RAW_CODE_1}, MP_CODE_BYTECODE, %d, "
-                      "code + %d, (void *)(children + %d)}" % (one.is_generator, place, len(children)))
+                      "mp_frozen_code + %d, (void *)(children + %d)}" % (one.is_generator, place, len(children)))
         children.extend(inner)
         return "protos + %d" % (len(protos) - 1)
 
     for path, body in program.modules:
         table = []
-        proto = function(body, table)
+        proto = function(body, table, path, "")
         modules.append("{{%d, (mp_obj_t *)(objects + %d)}, %s}" % (numbers[path], len(tables), proto))
         tables.extend(constants.reference(value) for value in table)
 
     def array(kind, items):
-        return "static const %s[] = {\n%s\n};" % (kind, ",\n".join(items))
+        return "%s[] = {\n%s\n};" % (kind, ",\n".join(items))
 
+    # A traceback skips names of arguments, also where there are none: behind the last function, too.
+    code.extend(bytes(max(one.count_of_names for one in program.functions)))
     return "\n".join([
         '#include "py/objint.h"', '#include "py/objstr.h"', '#include "py/objtuple.h"', '#include "py/emitglue.h"',
-        array("byte code", [",".join(map(str, code[place:place + 32])) for place in range(0, len(code), 32)]),
+        array("const byte mp_frozen_code", [",".join(map(str, code[place:place + 32])) for place in range(0, len(code), 32)]),
         "static const mp_raw_code_truncated_t protos[];",
-        array("void *const children", children), array("mp_raw_code_truncated_t protos", protos),
-        *constants.lines, array("mp_rom_obj_t objects", tables), array("mp_frozen_module_t modules", modules),
-        "const char mp_frozen_names[] = %s;" % " ".join(_c_string(path.encode() + b"\0") for path, _ in program.modules),
-        "const mp_frozen_module_t *const mp_frozen_mpy_content[] = {%s};" % ", ".join(
-            "modules + %d" % place for place in range(len(modules)))])
+        array("static const void *const children", children), array("static const mp_raw_code_truncated_t protos", protos),
+        *constants.lines, array("static const mp_rom_obj_t objects", tables),
+        "const mp_frozen_module_t mp_frozen_modules[] = {\n%s,\n{{MP_QSTRnull, NULL}, NULL}\n};" % ",\n".join(modules)]), places
 
 
 def _index(table, value):
@@ -439,6 +463,8 @@ class _Half(ast.NodeTransformer):
 _FUNCTION = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&\w+_obj\) \},$", re.M)
 _TYPE = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&mp_type_\w+\) \},$", re.M)
 _DELETE = "/^ *{ MP_ROM_QSTR(MP_QSTR_%s), MP_ROM_PTR(&%s) },$/d\n"
+# The line of a traceback (mpconfigport.h).
+_LINE = "mp_bytecode_get_source_line(ip, line_info_top, bc)", "LEAN_LINE(ip, line_info_top, bc, code_state->ip)"
 # How many of these are in the table of text types is also a number in py/objstr.c.
 _COUNTED = {"append", "extend", "hex", "fromhex", "decode", "encode"}
 
@@ -473,17 +499,21 @@ def main():
         c_names -= functions  # a type has its name besides
         (build / "frozen" / "unused.sed").write_text("".join(
             [_DELETE % (name, "[a-z_0-9]*_obj") for name in sorted(functions)]
-            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)]))
+            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)] + ["s/%s/%s/\n" % _LINE]))
+        assert _LINE[0] in (top / "py" / "vm.c").read_text()
         program.simplify()
         program.insert_numbers()
-        program.unname_arguments()
+        program.unname(program.keywords())
         strings = program.numbered()
         (build / "frozen" / "genhdr" / "qstrdefs.generated.h").write_text(_header(tool, c_names, strings))
         (build / "frozen" / "strings.generated.h").write_text(_texts(strings))
         numbers = {name: number for number, name in enumerate(itertools.chain(*strings), 1)}
         (build / "names.txt").write_text("".join(
             "#%d %s\n" % (numbers[name], name) for name in strings[0] + strings[3]))
-        return 0, _source(program, numbers).encode()
+        source, places = _source(program, numbers)
+        with open(build / "names.txt", "a") as file:
+            file.writelines("line %d %s %s\n" % place for place in places)
+        return 0, source.encode()
 
     compile_file = makemanifest.mpy_cross.compile
 
