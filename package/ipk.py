@@ -51,7 +51,7 @@ def ipk(architecture=ARCHITECTURE, release=RELEASE):
                 entry for entry in _files(_CONTROL) if entry[0] != "control"]
             path.write_bytes(_tar([("debian-binary", b"2.0\n", 0o644), ("control.tar.gz", _tar(control), 0o644),
                                    ("data.tar.gz", _tar(data), 0o644)]))
-            # what the two letters in a traceback stand for
+            # what the numbers in a traceback stand for
             path.with_suffix(".names").write_bytes((binary.parent / "names.txt").read_bytes())
 
     return kit.product(path, [_FILES, _CONTROL, binary, Path(__file__), version(release)], build)

@@ -120,7 +120,7 @@ def fuzzed():
         with kit.step("Building the runtime with the fuzz targets and sanitizers"):
             _make(top, folder, ["CC=gcc", "STRIP=true", "SIZE=true", "STATIC=", "LTO=",
                                 "FROZEN_MANIFEST=" + str(kit.TOP / "tests/fuzz/manifest.py"), "LDFLAGS_EXTRA=" + _SANITIZERS,
-                                "CFLAGS_EXTRA=%s -g -DMICROPY_ENABLE_SOURCE_LINE=1 -DLEAN_PROGRAM='\"run_fuzz\"'" % _SANITIZERS])
+                                "CFLAGS_EXTRA=%s -g -DLEAN_LINES=1 -DLEAN_PROGRAM='\"run_fuzz\"'" % _SANITIZERS])
 
     return kit.product(path, parts, build)
 
@@ -149,4 +149,4 @@ def _with_tests(folder):
     (folder / "frozen").mkdir(exist_ok=True)
     (folder / "frozen" / "unit_tests.py").write_text("NAMES = %r\n" % (names,))
     return ["LEAN_TESTS=1", "FROZEN_MANIFEST=" + str(kit.TOP / "tests/mpy/manifest.py"),
-            'CFLAGS_EXTRA=-DMICROPY_ENABLE_SOURCE_LINE=1 -DLEAN_PROGRAM=\'"run_unit_tests"\'']
+            'CFLAGS_EXTRA=-DLEAN_LINES=1 -DLEAN_PROGRAM=\'"run_unit_tests"\'']

@@ -5,10 +5,11 @@ ours, because flash holds it compressed, and because all of the program is known
 
 - Bytecode names a string (qstr) by its number in the whole program, without a table for each module, and the most
   frequent strings have the numbers of one byte. So what is done alike looks alike in all modules.
-- A name that only bytecode knows (a function, an attribute, a variable of a module) is replaced by one of two letters.
-  A name that the C sources know, that is also a string of the program, or that names a module, stays: whoever looks
-  something up by a string finds it. `names.txt` beside the program says what each stands for in a traceback.
-- Names of arguments are only looked at for arguments given by keyword, so all others are one name.
+- A name that only bytecode knows (a function, an attribute, a variable of a module) is a number and has no text. A name
+  that the C sources know, that is also a string of the program, or that names a module, stays: whoever looks something
+  up by a string finds it. `names.txt` beside the program says what each number stands for in a traceback.
+- Names of arguments are only looked at for arguments given by keyword, so all others are one name, and where all are that
+  they are left out; so is a function's own name. `names.txt` says which function has which places of the bytecode.
 - A number that is given a name once, and never anything else, stands in the bytecode itself in every module.
 - Constants that are equal are one object.
 - Of a module with two halves, for two Pythons, only the runtime's is there.
@@ -16,20 +17,21 @@ ours, because flash holds it compressed, and because all of the program is known
 What the C sources have for Python and this program never names (str.format, set.union, ...) is taken out of their
 tables when they are compiled (frozen/unused.sed); then the linker leaves it out.
 
-All strings are in a header for the C sources (frozen/genhdr/qstrdefs.generated.h), which replaces MicroPython's.
+The numbers of all strings are in a header for the C sources (frozen/genhdr/qstrdefs.generated.h), which replaces
+MicroPython's, and their texts in one for qstr.c.
 """
 
 import ast
 import collections
 import importlib
+import itertools
 import re
-import string
 import sys
 from pathlib import Path
 
 _ONE_BYTE = 128  # numbers of strings below this take one byte of bytecode
-_LETTERS = string.digits + string.ascii_uppercase + "_" + string.ascii_lowercase  # in ASCII's order
 _SMALL_INTS = range(-1 << 30, 1 << 30)  # of every target; others are objects
+_LONGEST = 255  # bytes of a string that has a number
 _NO_NAME = "*"  # of arguments that are not given by keyword
 
 
@@ -42,7 +44,7 @@ def _tools(top):
 class Function:
     """The bytecode of one function: `names` (its own, then its arguments'), `ops`, and the functions in it, `children`.
 
-    In place of a string's or a constant's number an operation has the thing itself for `arg`; `target` is the
+    `name` is for people. In place of a string's or a constant's number an operation has the thing itself for `arg`; `target` is the
     operation that it jumps to.
     """
 
@@ -50,6 +52,7 @@ class Function:
         self._tool, bytecode = tool, bytes(raw.fun_data)
         self.is_generator = bool(raw.scope_flags & tool.MP_SCOPE_FLAG_GENERATOR)
         self.names = [module.qstr_table[index].str for index in raw.names]
+        self.name, self.count_of_names = self.names[0], len(self.names)
         self._signature = bytecode[:raw.offset_prelude_size]
         self._lines = bytecode[raw.offset_line_info:raw.offset_closure_info]
         self._cells = bytecode[raw.offset_closure_info:raw.offset_opcodes]
@@ -72,6 +75,9 @@ class Function:
         for op in ops.values():
             op.target = ops[op.arg] if op.fmt == tool.MP_BC_FORMAT_OFFSET else None
         return list(ops.values())
+
+    def has_lines(self):
+        return bool(self._lines)
 
     def replace(self, start, count, *ops):
         """Put `ops` in the place of `count` operations, unless something jumps into the midst of them; say if so.
@@ -96,6 +102,10 @@ class Function:
         for op in self.ops:
             if op.fmt == tool.MP_BC_FORMAT_QSTR:
                 op.arg = number(op.arg)
+            elif op.opcode_byte == tool.Opcode.MP_BC_LOAD_CONST_OBJ and isinstance(op.arg, str) and (
+                    len(op.arg.encode()) <= _LONGEST):
+                op.opcode_byte, op.fmt = tool.Opcode.MP_BC_LOAD_CONST_STRING, tool.MP_BC_FORMAT_QSTR
+                op.arg = number(op.arg)
             elif op.opcode_byte == tool.Opcode.MP_BC_LOAD_CONST_OBJ:
                 op.arg = constant(op.arg)
         code, moved = b"", True
@@ -108,7 +118,7 @@ class Function:
                 overflows |= overflow
                 code += encoded
         assert not overflows
-        info = b"".join(bytes(tool.mp_encode_uint(number(name))) for name in self.names) + self._new_lines(len(code))
+        info = b"".join(bytes(tool.mp_encode_uint(number(name) if name else 0)) for name in self.names) + self._new_lines(len(code))
         return self._signature + bytes(tool.encode_prelude_size(len(info), len(self._cells))) + info + self._cells + code
 
     def _new_lines(self, end):
@@ -233,10 +243,27 @@ class Program:
         op.opcode_byte += short
         return op
 
-    def unname_arguments(self):
-        strings = self.strings()
+    def keywords(self):
+        """Return every name that a call may give an argument by."""
+        found = set()
+        for function, _, op in self._operations("CALL_FUNCTION", "CALL_METHOD", "CALL_FUNCTION_VAR_KW", "CALL_METHOD_VAR_KW"):
+            if op.arg >> 8:
+                found.update(one.arg for one in function.ops if self._is(one, "LOAD_CONST_STRING"))
+                if any(self._is(one, "LOAD_NULL") for one in function.ops):  # ** and something
+                    found |= self.strings()
+        return found
+
+    def unname(self, keywords):
+        """Leave out the names of functions and of arguments but for those that are given by keyword.
+
+        A function with a table of lines keeps its name, and places for its arguments' before the table.
+        """
         for function in self.functions:
-            function.names[1:] = [name if name in strings else _NO_NAME for name in function.names[1:]]
+            arguments = [name if name in keywords else _NO_NAME for name in function.names[1:]]
+            if function.has_lines():
+                function.names[1:] = arguments
+            else:
+                function.names = [None] + (arguments if set(arguments) - {_NO_NAME} else [])
 
     def strings(self):
         """Every string that the program can look something up by."""
@@ -245,44 +272,40 @@ class Program:
             found.update(_strings_of(op.arg))
         return found
 
-    def rename(self):
-        """Give what only bytecode knows a name of two letters; return {new name: old name}."""
+    def nameless(self):
+        """Return the names that only bytecode knows: those need no text."""
         kept = self.strings() | self._c_names | {_NO_NAME}
         for path, _ in self.modules:
             kept.update([path], re.split("[/.]", path))
         kept.update(op.arg for _, _, op in self._operations("IMPORT_NAME"))
-        used = self.used()
-        free = (first + second for first in string.ascii_uppercase for second in _LETTERS
-                if first + second not in kept and first + second not in used)
-        # In the order of their first use: the numbers that are used together then begin with the same byte.
-        new = {name: next(free) for name in used
-               if name not in kept and not name.startswith(("__", "<", "test_"))}
-        for function in self.functions:
-            function.names = [new.get(name, name) for name in function.names]
-            for op in function.ops:
-                if op.fmt == self._tool.MP_BC_FORMAT_QSTR:
-                    op.arg = new.get(op.arg, op.arg)
-        return {short: name for name, short in new.items()}
+        return {name for name in self.used() if name not in kept and not name.startswith(("__", "<", "test_"))}
 
     def used(self):
         """{string: how often bytecode names it}, in the order of first use."""
         used = collections.Counter()
         for function in self.functions:
-            used.update(function.names)
+            used.update(name for name in function.names if name is not None)
             used.update(op.arg for op in function.ops if op.fmt == self._tool.MP_BC_FORMAT_QSTR)
         return used
 
     def numbered(self):
-        """Return (strings with the first numbers, from 1 on; the others, sorted)."""
-        used = self.used()
-        every = set(used) | self._c_names | {path for path, _ in self.modules}
+        """Return four lists of strings, numbered from 1 on: frequent names without a text; frequent ones with a text and
+        those that need small numbers; others with a text; others without. Those with a text are in qstr.c's order.
+        """
+        used, nameless = self.used(), self.nameless()
+        every = (set(used) | self._c_names | {path for path, _ in self.modules}) - nameless
         for _, _, op in self._operations("LOAD_CONST_OBJ"):
-            every.update(text for text in _strings_of(op.arg)
-                         if len(text) < self._tool.PERSISTENT_STR_INTERN_THRESHOLD)
-        first = [name for name, _ in used.most_common(_ONE_BYTE - 1)]
+            every.update(text for text in _strings_of(op.arg) if len(text.encode()) <= _LONGEST)
+        frequent = {name for name, _ in used.most_common(_ONE_BYTE - 1)}
         # the interpreter's tables of methods for operators (py/objtype.c) hold bytes
-        first += sorted(name for name in self._c_names - set(first) if name.startswith("__"))
-        return first, sorted(every - set(first), key=lambda name: name.encode())
+        first = frequent - nameless | {name for name in self._c_names if name.startswith("__")}
+
+        def order(name):
+            return len(name.encode()), name.encode()
+
+        # Names without a text in the order of their first use: numbers that are used together begin with the same byte.
+        return ([name for name in used if name in frequent and name in nameless], sorted(first, key=order),
+                sorted(every - first, key=order), [name for name in used if name not in frequent and name in nameless])
 
 
 def _walk(function):
@@ -337,54 +360,73 @@ def _c_string(data):
     return '"%s"' % "".join(chr(one) if 32 <= one < 127 and chr(one) not in '"\\?' else "\\%03o" % one for one in data)
 
 
-def _header(tool, c_names, first, others):
-    """The C sources' list of all strings (see py/qstr.c)."""
-    lines = ['QDEF0(MP_QSTRnull, 0, 0, "")']
-    for pool, names in enumerate((first, others)):
-        for place, name in enumerate(names):
-            ident = tool.qstrutil.qstr_escape(name) if name in c_names else "%d_%d" % (pool, place)
-            data = name.encode()
-            lines.append("QDEF%d(MP_QSTR_%s, %d, %d, %s)" % (
-                pool, ident, tool.qstrutil.compute_hash(data, tool.config.MICROPY_QSTR_BYTES_IN_HASH), len(data),
-                _c_string(data)))
+def _header(tool, c_names, strings):
+    """The C sources' names for all strings (see py/qstr.h)."""
+    lines, number = ['QDEF0(MP_QSTRnull, 0, 0, "")'], 0
+    for part, names in enumerate(strings):
+        for name in names:
+            number += 1
+            ident = tool.qstrutil.qstr_escape(name) if name in c_names else "%d" % number
+            lines.append("QDEF%d(MP_QSTR_%s, 0, 0, 0)" % (part > 1, ident))
     return "\n".join(lines) + "\n"
 
 
-def _source(program, first, others):
-    """The program in C."""
-    numbers = {name: number for number, name in enumerate(first + others, 1)}
-    constants, code, protos, children, tables, modules = _Constants(numbers), bytearray(), [], [], [], []
+def _texts(strings):
+    """All texts for qstr.c, in one piece, and its table of them."""
+    number, place, length, lines, table = len(strings[0]) + 1, 0, None, [], []
+    for names in strings[1], strings[2]:
+        for name in names:
+            text = name.encode()
+            if len(text) != length:
+                length = len(text)
+                table.append("{%d, %d, %d}" % (number, length, place))
+            lines.append(_c_string(text + b"\0"))
+            number, place = number + 1, place + len(text) + 1
+        length = None
+    return """#define STRINGS_FIRST %d
+#define STRINGS_END %d
+static const char texts[] =
+%s;
+static const texts_t table[] = {%s, {STRINGS_END, 0, 0}};
+""" % (len(strings[0]) + 1, number, "\n".join(lines), ", ".join(table))
 
-    def function(one, table):
+
+def _source(program, numbers):
+    """Return (the program in C, [(place, path, name) of each function]), with a number for each string."""
+    places, constants, code, protos, children, tables, modules = [], _Constants(numbers), bytearray(), [], [], [], []
+
+    def function(one, table, path, outer):
         """Add a function and those in it; return the C expression for it."""
-        inner = [function(child, table) for child in one.children]
+        name = outer + one.name
+        inner = [function(child, table, path, name + "." if outer or one is not body else "") for child in one.children]
         place = len(code)
+        places.append((place, path, name))
         code.extend(one.encoded(numbers.__getitem__, lambda value: _index(table, value)))
         if not inner:
-            return "code + %d" % place
+            return "mp_frozen_code + %d" % place
         protos.append("{{MP_PROTO_FUN_INDICATOR_RAW_CODE_0, MP_PROTO_FUN_INDICATOR_RAW_CODE_1}, MP_CODE_BYTECODE, %d, "
-                      "code + %d, (void *)(children + %d)}" % (one.is_generator, place, len(children)))
+                      "mp_frozen_code + %d, (void *)(children + %d)}" % (one.is_generator, place, len(children)))
         children.extend(inner)
         return "protos + %d" % (len(protos) - 1)
 
     for path, body in program.modules:
         table = []
-        proto = function(body, table)
+        proto = function(body, table, path, "")
         modules.append("{{%d, (mp_obj_t *)(objects + %d)}, %s}" % (numbers[path], len(tables), proto))
         tables.extend(constants.reference(value) for value in table)
 
     def array(kind, items):
-        return "static const %s[] = {\n%s\n};" % (kind, ",\n".join(items))
+        return "%s[] = {\n%s\n};" % (kind, ",\n".join(items))
 
+    # A traceback skips names of arguments, also where there are none: behind the last function, too.
+    code.extend(bytes(max(one.count_of_names for one in program.functions)))
     return "\n".join([
         '#include "py/objint.h"', '#include "py/objstr.h"', '#include "py/objtuple.h"', '#include "py/emitglue.h"',
-        array("byte code", [",".join(map(str, code[place:place + 32])) for place in range(0, len(code), 32)]),
+        array("const byte mp_frozen_code", [",".join(map(str, code[place:place + 32])) for place in range(0, len(code), 32)]),
         "static const mp_raw_code_truncated_t protos[];",
-        array("void *const children", children), array("mp_raw_code_truncated_t protos", protos),
-        *constants.lines, array("mp_rom_obj_t objects", tables), array("mp_frozen_module_t modules", modules),
-        "const char mp_frozen_names[] = %s;" % " ".join(_c_string(path.encode() + b"\0") for path, _ in program.modules),
-        "const mp_frozen_module_t *const mp_frozen_mpy_content[] = {%s};" % ", ".join(
-            "modules + %d" % place for place in range(len(modules)))])
+        array("static const void *const children", children), array("static const mp_raw_code_truncated_t protos", protos),
+        *constants.lines, array("static const mp_rom_obj_t objects", tables),
+        "const mp_frozen_module_t mp_frozen_modules[] = {\n%s,\n{{MP_QSTRnull, NULL}, NULL}\n};" % ",\n".join(modules)]), places
 
 
 def _index(table, value):
@@ -421,6 +463,8 @@ class _Half(ast.NodeTransformer):
 _FUNCTION = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&\w+_obj\) \},$", re.M)
 _TYPE = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&mp_type_\w+\) \},$", re.M)
 _DELETE = "/^ *{ MP_ROM_QSTR(MP_QSTR_%s), MP_ROM_PTR(&%s) },$/d\n"
+# The line of a traceback (mpconfigport.h).
+_LINE = "mp_bytecode_get_source_line(ip, line_info_top, bc)", "LEAN_LINE(ip, line_info_top, bc, code_state->ip)"
 # How many of these are in the table of text types is also a number in py/objstr.c.
 _COUNTED = {"append", "extend", "hex", "fromhex", "decode", "encode"}
 
@@ -455,16 +499,21 @@ def main():
         c_names -= functions  # a type has its name besides
         (build / "frozen" / "unused.sed").write_text("".join(
             [_DELETE % (name, "[a-z_0-9]*_obj") for name in sorted(functions)]
-            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)]))
+            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)] + ["s/%s/%s/\n" % _LINE]))
+        assert _LINE[0] in (top / "py" / "vm.c").read_text()
         program.simplify()
         program.insert_numbers()
-        program.unname_arguments()
-        names = program.rename()
-        first, others = program.numbered()
-        header = build / "frozen" / "genhdr" / "qstrdefs.generated.h"
-        header.write_text(_header(tool, c_names, first, others))
-        (build / "names.txt").write_text("".join("%s %s\n" % pair for pair in sorted(names.items())))
-        return 0, _source(program, first, others).encode()
+        program.unname(program.keywords())
+        strings = program.numbered()
+        (build / "frozen" / "genhdr" / "qstrdefs.generated.h").write_text(_header(tool, c_names, strings))
+        (build / "frozen" / "strings.generated.h").write_text(_texts(strings))
+        numbers = {name: number for number, name in enumerate(itertools.chain(*strings), 1)}
+        (build / "names.txt").write_text("".join(
+            "#%d %s\n" % (numbers[name], name) for name in strings[0] + strings[3]))
+        source, places = _source(program, numbers)
+        with open(build / "names.txt", "a") as file:
+            file.writelines("line %d %s %s\n" % place for place in places)
+        return 0, source.encode()
 
     compile_file = makemanifest.mpy_cross.compile
 

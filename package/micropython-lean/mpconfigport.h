@@ -41,10 +41,16 @@ void lean_heap_free(void *area);
 #define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_NONE)
 
 // Errors: full texts, not packed by MicroPython: flash packs them better. Tracebacks of unexpected exceptions name the
-// functions; the lines are only in the test programs, they would take 9 KB of flash.
+// place in the frozen bytecode for a line (freeze.py lists them); the lines are only in the test programs, they would take
+// 9 KB of flash.
 #define MICROPY_ERROR_REPORTING (MICROPY_ERROR_REPORTING_NORMAL)
-#ifndef MICROPY_ENABLE_SOURCE_LINE
-#define MICROPY_ENABLE_SOURCE_LINE (0)
+#define MICROPY_ENABLE_SOURCE_LINE (1)
+extern const unsigned char mp_frozen_code[];
+#ifdef LEAN_LINES // of some modules
+#define LEAN_LINE(table, end, at, ip) \
+    ((table) < (end) ? mp_bytecode_get_source_line(table, end, at) : (size_t)((ip) - mp_frozen_code))
+#else
+#define LEAN_LINE(table, end, at, ip) ((void)(table), (void)(end), (void)(at), (ip) - mp_frozen_code)
 #endif
 #define MICROPY_WARNINGS (0)
 #define MICROPY_USE_INTERNAL_ERRNO (0)
