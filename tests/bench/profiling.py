@@ -6,6 +6,7 @@ brackets) the allocator, the collector or a system call.
 
 import functools
 import struct
+from pathlib import Path
 
 from package import runtime
 
@@ -19,16 +20,15 @@ WAIT = "(poll)"  # waiting for work is in it
 
 
 @functools.cache
-def _names():
-    """Return {short name in the program: name in the source}; freeze.py shortens them."""
-    lines = runtime.probed().with_name("names.txt").read_text().splitlines()
-    return dict(line.split(" ", 1) for line in lines)
-
-
-def _readable(name):
-    """Return "module.function" as the source has it."""
-    module, dot, function = name.rpartition(".")
-    return module + dot + _names().get(function, function)
+def _functions():
+    """Return {"@place in the bytecode": "module.function"}, from the list that freeze.py makes."""
+    found = {}
+    for line in runtime.probed().with_name("names.txt").read_text().splitlines():
+        if line.startswith("line "):
+            _, place, path, name = line.split(" ", 3)
+            module = Path(path)
+            found["@" + place] = "%s.%s" % (module.parent.name if module.stem == "__init__" else module.stem, name)
+    return found
 
 
 class Snapshot:
@@ -42,7 +42,8 @@ class Snapshot:
         self.entries = {}
         for number in range(used):
             name, calls, allocated, spent = _ENTRY.unpack_from(raw, _HEAD.size + number * _ENTRY.size)
-            name = _readable(name.partition(b"\0")[0].decode())
+            name = name.partition(b"\0")[0].decode()
+            name = _functions().get(name, name)
             while name in self.entries:  # methods of the same name in one module
                 name += "'"
             self.entries[name] = (calls, allocated, spent * rate)

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -100,17 +101,7 @@ static entry_t *entry_of(const mp_obj_fun_bc_t *function) {
         slot = (slot + 1) & 2047;
     }
     char name[NAME];
-    mp_map_elem_t *module = mp_map_lookup(&function->context->module.globals->map, MP_OBJ_NEW_QSTR(MP_QSTR___name__),
-        MP_MAP_LOOKUP);
-    const char *file = module ? mp_obj_str_get_str(module->value) : "?", *dot = strrchr(file, '.');
-    const char *simple = qstr_str(mp_obj_fun_get_name(MP_OBJ_FROM_PTR(function))); // package/runtime.py's list has them
-    file = dot ? dot + 1 : file;
-    size_t length = strlen(file);
-    length = length < NAME / 2 ? length : NAME / 2;
-    memcpy(name, file, length);
-    name[length] = '.';
-    strncpy(name + length + 1, simple, NAME - length - 2);
-    name[NAME - 1] = 0;
+    snprintf(name, NAME, "@%u", (unsigned)(key - mp_frozen_code)); // names.txt beside the program says whose that is
     entry_t *entry = new_entry(name);
     size_t index = entry - table->entries;
     if (index < ENTRIES - 1) {
