@@ -294,8 +294,7 @@ class HttpServer:
 
     def _take(self, sock, peer):
         """Serve a connection of the host `peer`, where there is room for it; whole, or not at all."""
-        # Who has a connection is a neighbour.
-        if not (peer in self._counts or self._interface.has_neighbour(ip_bytes(peer))) or not self._has_room(peer):
+        if not self._interface.has_neighbour(ip_bytes(peer)) or not self._has_room(peer):
             sock.close()
             return
         if len(self._connections) >= self._most:
