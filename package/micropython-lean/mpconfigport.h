@@ -27,6 +27,7 @@
 #define MICROPY_GC_SPLIT_HEAP_AUTO (1)
 #define MICROPY_GC_ALLOC_THRESHOLD (1) // main.c says when
 #define MICROPY_ENABLE_FINALISER (1)
+#define MICROPY_ALLOC_GC_STACK_SIZE (1) // heap.c has its own
 #define MICROPY_STACK_CHECK (1)
 #define MICROPY_GCREGS_SETJMP (1)
 #define MICROPY_ALLOC_PATH_MAX (256)
