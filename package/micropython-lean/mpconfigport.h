@@ -20,6 +20,7 @@
 #define MICROPY_OPT_COMPUTED_GOTO (1)
 #define MICROPY_OPT_LOAD_ATTR_FAST_PATH (1)
 #define MICROPY_OPT_MAP_LOOKUP_CACHE (1)
+#define MICROPY_OPT_MAP_LOOKUP_CACHE_SIZE (512) // a byte each
 
 // Memory: a first area in .bss, more from the kernel when it is full (main.c holds the limit).
 #define MICROPY_ENABLE_GC (1)
