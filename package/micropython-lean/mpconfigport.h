@@ -20,6 +20,7 @@
 #define MICROPY_OPT_COMPUTED_GOTO (1)
 #define MICROPY_OPT_LOAD_ATTR_FAST_PATH (1)
 #define MICROPY_OPT_MAP_LOOKUP_CACHE (1)
+#define MICROPY_OPT_MAP_LOOKUP_CACHE_SIZE (512) // a byte each
 
 // Memory: a first area in .bss, more from the kernel when it is full (main.c holds the limit).
 #define MICROPY_ENABLE_GC (1)
@@ -27,6 +28,7 @@
 #define MICROPY_GC_SPLIT_HEAP_AUTO (1)
 #define MICROPY_GC_ALLOC_THRESHOLD (1) // main.c says when
 #define MICROPY_ENABLE_FINALISER (1)
+#define MICROPY_ALLOC_GC_STACK_SIZE (1) // heap.c has its own
 #define MICROPY_STACK_CHECK (1)
 #define MICROPY_GCREGS_SETJMP (1)
 #define MICROPY_ALLOC_PATH_MAX (256)

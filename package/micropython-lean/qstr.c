@@ -37,7 +37,16 @@ size_t qstr_compute_hash(const byte *data, size_t length) {
     return hash ? hash : 1; // 0 stands for one that was not computed
 }
 
+// For each length and both orders, which entry of the table it has, from 1 on; 0: none. Nearly every new text is looked for,
+// and the table is long.
+static uint8_t entries[2][256];
+
 void qstr_init(void) {
+    _Static_assert(sizeof(table) / sizeof(*table) <= 256, "an entry's number is a byte");
+    for (size_t at = 0, order = 0; table[at].first < STRINGS_END; ++at) {
+        order |= at > 0 && table[at].length <= table[at - 1].length;
+        entries[order][table[at].length] = at + 1;
+    }
     MP_STATE_VM(last_pool) = NULL;
     MP_STATE_VM(qstr_last_chunk) = NULL;
 }
@@ -60,10 +69,16 @@ const byte *qstr_data(qstr q, size_t *length) {
         if (q < STRINGS_FIRST || q >= STRINGS_END) {
             return numbered(q, length);
         }
-        const texts_t *entry = table;
-        while (entry[1].first <= q) {
-            ++entry;
+        size_t low = 0, high = sizeof(table) / sizeof(*table) - 1;
+        while (high - low > 1) {
+            size_t middle = (low + high) / 2;
+            if (table[middle].first <= q) {
+                low = middle;
+            } else {
+                high = middle;
+            }
         }
+        const texts_t *entry = &table[low];
         *length = entry->length;
         return (byte *)texts + entry->place + (q - entry->first) * (entry->length + 1);
     }
@@ -107,15 +122,24 @@ qstr qstr_find_strn(const char *text, size_t length) {
             }
         }
     }
-    for (const texts_t *entry = table; entry->first < STRINGS_END; ++entry) {
+    for (size_t order = 0; order < 2 && length < sizeof(entries[0]); ++order) {
+        size_t at = entries[order][length];
+        if (at == 0) {
+            continue;
+        }
+        const texts_t *entry = &table[at - 1];
         size_t low = entry->first, high = entry[1].first;
-        while (entry->length == length && low < high) {
+        while (low < high) {
             size_t middle = (low + high) / 2;
-            int order = memcmp(texts + entry->place + (middle - entry->first) * (length + 1), text, length);
-            if (order == 0) {
+            const char *other = texts + entry->place + (middle - entry->first) * (length + 1);
+            int difference = (byte)*other - (byte)*text;
+            if (difference == 0) {
+                difference = memcmp(other, text, length);
+            }
+            if (difference == 0) {
                 return middle;
             }
-            if (order < 0) {
+            if (difference < 0) {
                 low = middle + 1;
             } else {
                 high = middle;
