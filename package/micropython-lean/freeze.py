@@ -8,6 +8,7 @@ ours, because flash holds it compressed, and because all of the program is known
 - A name that only bytecode knows (a function, an attribute, a variable of a module) is a number and has no text. A name
   that the C sources know, that is also a string of the program, or that names a module, stays: whoever looks something
   up by a string finds it. `names.txt` beside the program says what each number stands for in a traceback.
+- A function that another one makes is named by how far before that one it begins, so there are no tables of functions.
 - Names of arguments are only looked at for arguments given by keyword, so all others are one name, and where all are that
   they are left out; so is a function's own name. `names.txt` says which function has which places of the bytecode.
 - A number that is given a name once, and never anything else, stands in the bytecode itself in every module.
@@ -96,8 +97,8 @@ class Function:
         self.ops[start:start + count] = ops
         return True
 
-    def encoded(self, number, constant):
-        """Return the bytes, with what `number(string)` and `constant(object)` give in their places."""
+    def encoded(self, number, constant, child):
+        """Return the bytes, with what `number(string)`, `constant(object)` and `child(index)` give in their places."""
         tool = self._tool
         for op in self.ops:
             if op.fmt == tool.MP_BC_FORMAT_QSTR:
@@ -108,6 +109,9 @@ class Function:
                 op.arg = number(op.arg)
             elif op.opcode_byte == tool.Opcode.MP_BC_LOAD_CONST_OBJ:
                 op.arg = constant(op.arg)
+            elif op.opcode_byte in (tool.Opcode.MP_BC_MAKE_FUNCTION, tool.Opcode.MP_BC_MAKE_FUNCTION_DEFARGS,
+                                    tool.Opcode.MP_BC_MAKE_CLOSURE, tool.Opcode.MP_BC_MAKE_CLOSURE_DEFARGS):
+                op.arg = child(op.arg)
         code, moved = b"", True
         while moved:  # jumps become shorter or longer with what is between
             code, moved, overflows = bytearray(), False, False
@@ -393,26 +397,22 @@ static const texts_t table[] = {%s, {STRINGS_END, 0, 0}};
 
 def _source(program, numbers):
     """Return (the program in C, [(place, path, name) of each function]), with a number for each string."""
-    places, constants, code, protos, children, tables, modules = [], _Constants(numbers), bytearray(), [], [], [], []
+    places, constants, code, tables, modules = [], _Constants(numbers), bytearray(), [], []
 
     def function(one, table, path, outer):
-        """Add a function and those in it; return the C expression for it."""
+        """Add a function, behind those in it; return its place."""
         name = outer + one.name
         inner = [function(child, table, path, name + "." if outer or one is not body else "") for child in one.children]
         place = len(code)
         places.append((place, path, name))
-        code.extend(one.encoded(numbers.__getitem__, lambda value: _index(table, value)))
-        if not inner:
-            return "mp_frozen_code + %d" % place
-        protos.append("{{MP_PROTO_FUN_INDICATOR_RAW_CODE_0, MP_PROTO_FUN_INDICATOR_RAW_CODE_1}, MP_CODE_BYTECODE, %d, "
-                      "mp_frozen_code + %d, (void *)(children + %d)}" % (one.is_generator, place, len(children)))
-        children.extend(inner)
-        return "protos + %d" % (len(protos) - 1)
+        code.extend(one.encoded(numbers.__getitem__, lambda value: _index(table, value), lambda index: place - inner[index]))
+        assert any(code[place:place + 2])  # or it would be no bytecode to MicroPython
+        return place
 
     for path, body in program.modules:
         table = []
-        proto = function(body, table, path, "")
-        modules.append("{{%d, (mp_obj_t *)(objects + %d)}, %s}" % (numbers[path], len(tables), proto))
+        place = function(body, table, path, "")
+        modules.append("{{%d, (mp_obj_t *)(objects + %d)}, mp_frozen_code + %d}" % (numbers[path], len(tables), place))
         tables.extend(constants.reference(value) for value in table)
 
     def array(kind, items):
@@ -423,8 +423,6 @@ def _source(program, numbers):
     return "\n".join([
         '#include "py/objint.h"', '#include "py/objstr.h"', '#include "py/objtuple.h"', '#include "py/emitglue.h"',
         array("const byte mp_frozen_code", [",".join(map(str, code[place:place + 32])) for place in range(0, len(code), 32)]),
-        "static const mp_raw_code_truncated_t protos[];",
-        array("static const void *const children", children), array("static const mp_raw_code_truncated_t protos", protos),
         *constants.lines, array("static const mp_rom_obj_t objects", tables),
         "const mp_frozen_module_t mp_frozen_modules[] = {\n%s,\n{{MP_QSTRnull, NULL}, NULL}\n};" % ",\n".join(modules)]), places
 
@@ -465,6 +463,8 @@ _TYPE = re.compile(r"^ *\{ MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR\(&mp_type_\w
 _DELETE = "/^ *{ MP_ROM_QSTR(MP_QSTR_%s), MP_ROM_PTR(&%s) },$/d\n"
 # The line of a traceback (mpconfigport.h).
 _LINE = "mp_bytecode_get_source_line(ip, line_info_top, bc)", "LEAN_LINE(ip, line_info_top, bc, code_state->ip)"
+# A function that another one makes.
+_CHILD = "code_state->fun_bc->child_table[unum]", "(code_state->fun_bc->bytecode - unum)"
 # How many of these are in the table of text types is also a number in py/objstr.c.
 _COUNTED = {"append", "extend", "hex", "fromhex", "decode", "encode"}
 
@@ -499,8 +499,9 @@ def main():
         c_names -= functions  # a type has its name besides
         (build / "frozen" / "unused.sed").write_text("".join(
             [_DELETE % (name, "[a-z_0-9]*_obj") for name in sorted(functions)]
-            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)] + ["s/%s/%s/\n" % _LINE]))
-        assert _LINE[0] in (top / "py" / "vm.c").read_text()
+            + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)]
+            + ["s/%s/%s/\n" % (old.replace("[", "\\["), new) for old, new in (_LINE, _CHILD)]))
+        assert all((top / "py" / "vm.c").read_text().count(old) == 1 for old, _ in (_LINE, _CHILD))
         program.simplify()
         program.insert_numbers()
         program.unname(program.keywords())

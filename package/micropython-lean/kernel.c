@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 // There are no threads. The name is known to the assembler below.
@@ -37,12 +38,12 @@ __asm__(
     ".section .text.kernel_calls, \"ax\", @progbits\n.align 2\n.set push\n.set noreorder\n"
     CALL(accept) CALL(bind) CALL(chmod) CALL(close) CALL(connect) CALL(dup2) CALL(execve) CALL_AS(fcntl, SYS_fcntl64)
     CALL(fsync) CALL(geteuid) CALL(getsockname) CALL(getsockopt) CALL(kill) CALL(listen) CALL(munmap) CALL(open)
-    CALL(poll) CALL(read) CALL(recv) CALL(recvfrom) CALL(rename) CALL(send) CALL(sendto) CALL(setsockopt)
+    CALL(poll) CALL(read) CALL(recv) CALL(recvfrom) CALL(rename) CALL(send) CALL(sendto)
     CALL(shutdown) CALL(sysinfo) CALL(unlink) CALL(waitpid) CALL(write) CALL_AS(_exit, SYS_exit_group)
     CALL_AS(kernel_accept4, SYS_accept4) CALL_AS(kernel_dup3, SYS_dup3) CALL_AS(kernel_llseek, SYS__llseek)
     CALL_AS(kernel_lstat64, SYS_lstat64) CALL_AS(kernel_mmap2, SYS_mmap2) CALL_AS(kernel_pipe2, SYS_pipe2)
     CALL_AS(kernel_sigaction, SYS_rt_sigaction) CALL_AS(kernel_sigprocmask, SYS_rt_sigprocmask)
-    CALL_AS(kernel_socket, SYS_socket)
+    CALL_AS(kernel_setsockopt, SYS_setsockopt) CALL_AS(kernel_socket, SYS_socket)
     // syscall(number, up to five arguments)
     ".globl syscall\n"
     "syscall: lw $8, 20($29)\n move $2, $4\n move $4, $5\n move $5, $6\n move $6, $7\n lw $7, 16($29)\n sw $8, 16($29)\n"
@@ -68,6 +69,7 @@ int kernel_pipe(int fds[2]);
 int kernel_pipe2(int fds[2], int flags);
 int kernel_sigaction(int number, const void *action, void *old, size_t size);
 int kernel_sigprocmask(int how, const sigset_t *set, sigset_t *old, size_t size);
+int kernel_setsockopt(int fd, int level, int option, const void *value, socklen_t length);
 int kernel_socket(int family, int type, int protocol);
 
 extern char **environ;
@@ -105,6 +107,16 @@ int socket(int family, int type, int protocol) {
         fd = with_flags(kernel_socket(family, type & ~flags, protocol), flags);
     }
     return fd;
+}
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t length) {
+    if (level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO)) {
+        // The C library's times have 64 bits, which kernels know from 5.1 on; the older options have 32.
+        const struct timeval *timeout = value;
+        long parts[2] = {timeout->tv_sec, timeout->tv_usec};
+        return kernel_setsockopt(fd, level, option == SO_RCVTIMEO ? 0x1006 : 0x1005, parts, sizeof(parts));
+    }
+    return kernel_setsockopt(fd, level, option, value, length);
 }
 
 int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags) {
