@@ -210,7 +210,7 @@ class Supervisor:
     def _ask_interfaces(self):
         """Learn the present state of the interfaces."""
         self._interfaces.forget()
-        channel = NetlinkChannel(interfaces.PROTOCOL)
+        channel = NetlinkChannel(interfaces.PROTOCOL, is_brief=True)
         try:
             for message in self._interfaces.requests():
                 for datagram in channel.transact(message, interfaces.is_answered):

@@ -193,7 +193,7 @@ class _Kernel:
         self.report = None
         self.open_channels = 0
 
-    def channel(self, protocol, groups=0):
+    def channel(self, protocol, groups=0, is_brief=False):
         assert protocol == 0 and groups in (0, GROUPS, GROUPS_IPV4)
         self.open_channels += 1
         return _Channel(self)
@@ -786,7 +786,7 @@ def test_a_firewall_that_fails_at_the_end_does_not_stop_the_stop():
         assert "gone" in it.output.text()
 
 
-def _without_netlink(protocol, groups=0):
+def _without_netlink(protocol, groups=0, is_brief=False):
     raise FirewallError("netlink: of this test", errno.EPERM)
 
 
