@@ -15,7 +15,8 @@
 #define MICROPY_MODULE_FROZEN_STR (0)
 #undef MICROPY_QSTR_EXTRA_POOL // freeze.py puts all strings into one
 #define MICROPY_EMIT_BYTECODE_USES_QSTR_TABLE (0)
-#define MICROPY_ENABLE_EXTERNAL_IMPORT (1)
+#define MICROPY_ENABLE_EXTERNAL_IMPORT (1) // of a package's modules too,
+#define mp_builtin___import__ lean_import // by import.c
 #define MICROPY_MODULE_BUILTIN_INIT (0)
 #define MICROPY_OPT_COMPUTED_GOTO (1)
 #define MICROPY_OPT_LOAD_ATTR_FAST_PATH (1)

@@ -5,8 +5,7 @@
 Sans-IO; never raises for anything that can stand in a line.
 """
 
-from . import log, status
-from .commands import UsageError, parse
+from . import log
 from .errors import FirewallError, UPnPError
 
 
@@ -25,6 +24,8 @@ class Administration:
 
     def respond(self, line, now):
         """Return the pieces (str) of the answer to a line (bytes)."""
+        from .commands import UsageError, parse  # rarely needed: neither takes memory, or time at the start
+
         try:
             words = parse(line.decode().split())
         except ValueError:
@@ -50,6 +51,8 @@ class Administration:
         return _answer(2, "%s is not for the daemon" % name)
 
     def _status(self, options, now):
+        from . import status
+
         gateway = self._gateway
         pause = self._pause
         state = status.State(gateway, now, self._subscribers(), pause.remaining(now) if pause.is_on else None)

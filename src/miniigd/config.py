@@ -121,6 +121,7 @@ class Config:
         self.named = []  # the attributes that the file sets
         self.problems = []  # what is wrong in the file, a line each
         self.unknown = []  # options
+        self._rows = {}  # option -> its rows of OPTIONS, while a file is read
         for row in OPTIONS:
             setattr(self, row[0], row[3])
 
@@ -151,7 +152,11 @@ class Config:
 
     def set_option(self, section, name, value):
         """Take over a UCI option of that section; a wrong value is named and the default kept."""
-        rows = [row for row in OPTIONS if name in row[1]]
+        if not self._rows:
+            for row in OPTIONS:
+                for option in row[1]:
+                    self._rows[option] = self._rows.get(option, ()) + (row,)
+        rows = self._rows.get(name, ())
         for row in rows:
             self._set(row, section, name, value, row is rows[0])
         if rows:
@@ -162,6 +167,10 @@ class Config:
                                      % (section, name, value, _UNSUPPORTED[name]))
         elif name not in _UNUSED:
             self.unknown.append("%s.%s" % (section, name))
+
+    def forget_index(self):
+        """Give back the memory that reading took."""
+        self._rows = {}
 
     def _set(self, row, section, name, value, is_told):
         attribute, _, kind, default = row[:4]
@@ -214,12 +223,8 @@ def shown(row, value):
 
 def is_uuid(text):
     """True for 8-4-4-4-12 hexadecimal digits."""
-    if len(text) != 36:
-        return False
-    for index, character in enumerate(text.lower()):
-        if (character == "-") != (index in (8, 13, 18, 23)) or character not in "0123456789abcdef-":
-            return False
-    return True
+    groups = text.split("-")
+    return [len(group) for group in groups] == [8, 4, 4, 4, 12] and not "".join(groups).strip("0123456789abcdefABCDEF")
 
 
 def is_address(text):
@@ -329,6 +334,7 @@ def read_file(config):
         log.warning("%s cannot be read; using the defaults" % config.path)
     for name, value in config.option_arguments:
         config.set_option("(command line)", name, value)
+    config.forget_index()
     for line in config.problems:
         log.warning("%s: %s" % (config.path, line))
     if config.unknown:

@@ -35,6 +35,7 @@ class DatagramSocket:
         self._loop = loop
         self._interface = interface
         self._receive = receive
+        self._peer = self._peer_address = None  # whom it sent to last
         is_ipv6 = ":" in ip
         self._numbers = _IPV6 if is_ipv6 else _IPV4
         # groups are reached through this interface
@@ -63,8 +64,11 @@ class DatagramSocket:
 
     def send(self, datagram, peer):
         """Send to `peer` (ip, port), a host or a group."""
+        if peer is not self._peer:
+            self._peer_address = address(peer[0], peer[1])
+            self._peer = peer
         try:
-            self._sock.sendto(datagram, address(peer[0], peer[1]))
+            self._sock.sendto(datagram, self._peer_address)
         except OSError as error:
             log.debug("a datagram was not sent (errno %s)" % error.errno)
 

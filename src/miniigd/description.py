@@ -6,7 +6,7 @@ that looks for version 1 never sees a 2. Everything else is made from the trees 
 """
 
 from . import VERSION
-from .services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ipv6_firewall, wan_ppp
+from .services import layer3, wan_common, wan_ethernet, wan_ip, wan_ip2, wan_ipv6_firewall
 from .xml import escape
 
 DESCRIPTION, SCPD, CONTROL, EVENT = "description", "scpd", "control", "event"  # what can be behind a path
@@ -34,13 +34,16 @@ class Device:
         self.uuid = uuid
         self.versions = versions
         self._trees = {version: _tree(version, is_ppp) for version in versions}
+        self._udns = {}  # (version, index) -> text
+        self._targets = ()
         self._documents = {}  # version -> (presentation_url, bytes)
         # Another number whenever the documents are others (UDA 1.1 2.1): all that they are made from is in it.
-        self.config_id = 0
+        number = 0
         ids = [service.short_id for tree in self._trees.values() for services in tree for service in services]
         for byte in ("%s %s %s %s %s %s %s" % (VERSION, uuid, versions, is_ppp, labels, presentation_url, sorted(ids))
                      ).encode():
-            self.config_id = self.config_id * 31 + byte & 0xFFFFFF
+            number = number * 31 + byte & 0xFFFFFF
+        self.config_id = number
 
     def device_services(self, version):
         """Return a tuple of services for each device of the tree."""
@@ -60,8 +63,12 @@ class Device:
         The last group of a UUID made from the LAN interface is its MAC address, so the device's number goes into the
         third: devices and routers stay distinct.
         """
-        number = int(self.uuid[14:18], 16) + index + len(_NAMES) * (version - 1)
-        return "uuid:%s%04x%s" % (self.uuid[:14], number & 0xFFFF, self.uuid[18:])
+        udn = self._udns.get((version, index))
+        if udn is None:
+            number = int(self.uuid[14:18], 16) + index + len(_NAMES) * (version - 1)
+            udn = "uuid:%s%04x%s" % (self.uuid[:14], number & 0xFFFF, self.uuid[18:])
+            self._udns[(version, index)] = udn
+        return udn
 
     def default_connection_service(self, version):
         """Return the value of Layer3Forwarding's DefaultConnectionService: UDN and service id (2.2.1 there)."""
@@ -72,6 +79,8 @@ class Device:
 
         What both versions have is named once: who looks for a :1 is led to version 1.
         """
+        if self._targets:
+            return self._targets
         found, seen = [], []
         for version in self.versions:
             root = self.udn(version, 0)
@@ -84,6 +93,7 @@ class Device:
                     if one not in seen:
                         seen.append(one)
                         found.append((one, name + "::" + one, version))
+        self._targets = found
         return found
 
     def find(self, path):
@@ -150,6 +160,8 @@ def _tree(version, is_ppp):
     """Return the services of each device of a version's tree."""
     connection = [wan_ip.SERVICE if version == 1 else wan_ip2.SERVICE]
     if is_ppp:
+        from .services import wan_ppp
+
         connection.append(wan_ppp.SERVICE)
     connection.append(wan_ethernet.SERVICE)
     if version == 2:

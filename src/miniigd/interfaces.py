@@ -53,6 +53,7 @@ class Interface:
         self.mac = b""
         self.addresses = []
         self.addresses6 = []
+        self._served6 = ([], [])  # `addresses6` as they were, and what `served6` made of them
 
     @property
     def address(self):
@@ -66,6 +67,8 @@ class Interface:
         Either may be missing. The second is one of the network's own if there is any, so that it does not change with
         the provider's prefix, and never one that is about to go while there are others.
         """
+        if self._served6[0] == self.addresses6:
+            return self._served6[1]
         found = []
         for is_link in (True, False):
             # The address itself last, so that the kernel's order, which is another after a restart, does not matter.
@@ -73,6 +76,7 @@ class Interface:
                              if is_link_local(raw) == is_link])
             if ranked:
                 found.append(ip6_text(ranked[0][2]))
+        self._served6 = (list(self.addresses6), found)
         return found
 
     def has_address(self, raw):

@@ -14,6 +14,7 @@ from .interfaces import is_link_local
 from .net import HttpServer
 
 _REPEAT_MS = const(250)  # UDP loses datagrams: announce twice (UDA 1.0 1.1.2)
+_AT_ONCE = const(4)  # announcements in one turn: there are dozens, and who asks meanwhile is not kept waiting by all
 _MAX_WAITING = const(32)  # searches whose answers wait: each has up to 7 kB of them
 _RETRY_MS = const(5000)  # when a socket could not be opened
 _SETTLE_MS = const(1000)  # IPv6 addresses come and go together: one change for everybody, not one for each of them
@@ -92,7 +93,9 @@ class Lan:
         self._boot = boot
         self.is_ipv6 = is_ipv6
         self._served = None  # (index, addresses) that `open` saw
-        self._responders = []  # (Responder, its group's address), one for each address
+        self._responders = []  # (Responder, its group's address), one for each address, once somebody asks for them
+        self._leaving = []  # (iterator of datagrams, group) that are announced bit by bit
+        self._sending = None  # Timer
         self._http = None
         self._ssdp = None
         self._events = None
@@ -122,8 +125,6 @@ class Lan:
             return
         addresses = self._served[1]
         where = "%s on %s port %d" % (self._interface.name, " and ".join(addresses), self._port)
-        targets = self._device.targets()
-        self._responders = [self._responder(targets, address) for address in addresses]
         self._events = Events(self._loop, self._interface, self._gateway)
         control = Control(self._gateway, self._device, self._events, self._interface)
         groups = (ssdp.GROUP_LINK, ssdp.GROUP_SITE) if self.is_ipv6 else (ssdp.GROUP,)
@@ -143,8 +144,14 @@ class Lan:
         self._timers = [self._loop.call_later(0, self._begin)]
 
     def _begin(self):
-        self._notify(ssdp.BYEBYE)  # whoever remembers an earlier life of this device forgets it
+        self._notify_soon(ssdp.BYEBYE)  # whoever remembers an earlier life of this device forgets it
         self.announce()
+
+    def _known_responders(self):
+        if not self._responders:
+            targets = self._device.targets()
+            self._responders = [self._responder(targets, address) for address in self._served[1]]
+        return self._responders
 
     def _responder(self, targets, address):
         """Return the Responder that tells of `address`, and the address of its group."""
@@ -161,10 +168,11 @@ class Lan:
         wanted = None
         if self.is_ipv6:
             wanted = ssdp.GROUP_LINK if is_link_local(ip6_bytes(peer)) else ssdp.GROUP_SITE
-        for responder, group in self._responders:
+        responders = self._known_responders()
+        for responder, group in responders:
             if group[0] == wanted:
                 return responder
-        return self._responders[0][0]
+        return responders[0][0]
 
     def _search(self, datagram, peer):
         # Soon, whatever MX allows: clients are known to give up after 250 ms.
@@ -187,19 +195,41 @@ class Lan:
             self._ssdp.send(datagram, peer)
 
     def _notify(self, kind):
-        for responder, group in self._responders:
+        for responder, group in self._known_responders():
             self._send(responder.notify(kind), group)
+
+    def _notify_soon(self, kind):
+        for responder, group in self._known_responders():
+            self._leaving.append((responder.notify(kind), group))
+        if self._sending is None:
+            self._sending = self._loop.call_later(0, self._send_next)
+
+    def _send_next(self):
+        """Send the next few announcements."""
+        self._sending = None
+        count = 0
+        while self._leaving and count < _AT_ONCE:
+            datagrams, group = self._leaving[0]
+            for datagram in datagrams:
+                self._ssdp.send(datagram, group)
+                count += 1
+                if count == _AT_ONCE:
+                    break
+            else:
+                self._leaving.pop(0)
+        if self._leaving:
+            self._sending = self._loop.call_later(0, self._send_next)
 
     def announce(self):
         """Announce the device, twice, and then regularly."""
         if self._ssdp is not None:
-            self._notify(ssdp.ALIVE)
-            self._set_timers([self._loop.call_later(_REPEAT_MS, lambda: self._notify(ssdp.ALIVE))])
+            self._notify_soon(ssdp.ALIVE)
+            self._set_timers([self._loop.call_later(_REPEAT_MS, lambda: self._notify_soon(ssdp.ALIVE))])
 
     def _announce_again(self):
         self._set_timers()  # first: whatever fails, there is a next time
         self._ssdp.join()  # switches that saw nothing of us for a while forget that we want to hear searches
-        self._notify(ssdp.ALIVE)
+        self._notify_soon(ssdp.ALIVE)
 
     def _set_timers(self, timers=()):
         """Have the next announcement come before the present ones end, not at the same time as other devices'."""
@@ -216,6 +246,7 @@ class Lan:
     def tell_update(self):
         """Say that another interface changes: the next boot id is coming."""
         if self._ssdp is not None:
+            self._leaving = []  # of the present life; of the next one it is announced anew
             self._notify(ssdp.UPDATE)
 
     def look(self):
@@ -230,11 +261,13 @@ class Lan:
     def close(self):
         """Say goodbye and close the sockets."""
         self._cancel_timers()
-        self._served = None
+        self._loop.cancel(self._sending)
+        self._sending, self._leaving = None, []
         if self._ssdp is not None:
             self._notify(ssdp.BYEBYE)
             self._ssdp.close()
             self._ssdp = None
+        self._served, self._responders = None, []
         if self._events is not None:
             self._events.close()
             self._events = None

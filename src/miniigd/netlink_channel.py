@@ -3,7 +3,7 @@
 import errno
 
 from . import log
-from .compat import const, ignore_sender, netlink_socket
+from .compat import const, ignore_sender, netlink_socket, receive_into
 from .errors import FirewallError
 from .loop import EVENT_READ
 
@@ -13,9 +13,13 @@ _MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
 
 
 class NetlinkChannel:
-    """A netlink socket of `protocol`: `transact` and `converse` ask the kernel, `listen` hears the `groups`."""
+    """A netlink socket of `protocol`: `transact` and `converse` ask the kernel, `listen` hears the `groups`.
 
-    def __init__(self, protocol, groups=0):
+    One that `is_brief`, soon to be closed after many questions, keeps the buffer for answers as long.
+    """
+
+    def __init__(self, protocol, groups=0, is_brief=False):
+        self._buffer = bytearray(_NETLINK_READ) if is_brief else None
         try:
             self._sock = netlink_socket(protocol, groups)
         except OSError as error:
@@ -44,13 +48,18 @@ class NetlinkChannel:
         try:
             self._sock.send(data)
             while True:
-                datagram = self._sock.recv(_NETLINK_SHORT if is_short else _NETLINK_READ)
+                datagram = self._receive(is_short)
                 take(datagram)
                 if is_answered(datagram):
                     self._is_clean = True
                     return
         except OSError as error:
             raise FirewallError("netlink: no answer from the kernel (errno %s)" % error.errno, error.errno)
+
+    def _receive(self, is_short):
+        if self._buffer is None:
+            return self._sock.recv(_NETLINK_SHORT if is_short else _NETLINK_READ)
+        return bytes(memoryview(self._buffer)[:receive_into(self._sock, self._buffer)])
 
     def _drain(self):
         # What is left of a conversation that broke off must not be taken for an answer.

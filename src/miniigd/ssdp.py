@@ -154,12 +154,12 @@ class Responder:
         return _SIGNATURE % self._boot.boot_id if ":" in self._group else ""
 
     def notify(self, kind):
-        """Return the datagrams that announce the device and its services (ALIVE, UDA 1.1 1.2.2).
+        """Yield the datagrams that announce the device and its services (ALIVE, UDA 1.1 1.2.2).
 
         BYEBYE takes the announcements back (1.2.3), UPDATE says that the next life begins (1.2.4): the caller begins it
         then.
         """
-        # The same for each of them, so made once: this is most of what the daemon does at its start.
+        # The same for each of them, so made once.
         boot = self._boot
         before = "NOTIFY * HTTP/1.1\r\nHOST: %s\r\n" % authority(self._group.upper(), PORT)
         middle = "\r\nNTS: ssdp:%s\r\n" % kind
@@ -171,5 +171,5 @@ class Responder:
             "NEXTBOOTID.UPNP.ORG: %d\r\n" % boot.next_boot_id if kind == UPDATE else "")
         starts = {version: before + ("" if kind == BYEBYE else "LOCATION: %s\r\n" % location) + "NT: "
                   for version, location in self._locations.items()}
-        return ["".join((starts[version], target, middle, "USN: ", usn, after)).encode()
-                for target, usn, version in self._targets]
+        for target, usn, version in self._targets:
+            yield "".join((starts[version], target, middle, "USN: ", usn, after)).encode()

@@ -29,6 +29,7 @@ _UNKNOWN = object()
 _SMALL_MAPPINGS, _SMALL_PINHOLES = const(200), const(100)
 _RETRY_MS = const(5000)  # when the kernel did not do what it was asked
 _POLL_MS = const(4000)  # between two looks at iptables' tables, of whose changes nobody tells; while ports are open
+_TIDY_MS = const(1000)  # behind the start, when its announcements are out
 _CHECK_MS = const(500)  # behind the first report of a change of the firewall: a reload makes many
 
 
@@ -186,7 +187,7 @@ class Supervisor:
         self._follow()
         self._channel.open()
         capabilities.drop(self._gateway.firewall.name == "iptables", self._settings.port)
-        gc.collect()
+        self._loop.call_later(_TIDY_MS, gc.collect)
         self._loop.run()
         self._channel.close()
         if self._leases is not None:
@@ -209,7 +210,7 @@ class Supervisor:
     def _ask_interfaces(self):
         """Learn the present state of the interfaces."""
         self._interfaces.forget()
-        channel = NetlinkChannel(interfaces.PROTOCOL)
+        channel = NetlinkChannel(interfaces.PROTOCOL, is_brief=True)
         try:
             for message in self._interfaces.requests():
                 for datagram in channel.transact(message, interfaces.is_answered):
@@ -388,6 +389,11 @@ class Supervisor:
         self._lans = Lans(self._loop, lans if settings.serves_upnp else [], settings.port, device, self._gateway,
                           settings.notify_interval)
         if settings.serves_pcp:
-            from .port_server import PortServer
+            self._loop.call_later(0, self._open_port_server)  # in a turn of its own: the device is served before
 
-            self._port_server = PortServer(self._loop, lans, self._gateway, settings.allows_third_party)
+    def _open_port_server(self):
+        from .port_server import PortServer
+
+        lans = [self._interfaces[name] for name in self._settings.lan_devices]
+        self._port_server = PortServer(self._loop, lans, self._gateway, self._settings.allows_third_party)
+        self._port_server.follow()

@@ -2,7 +2,8 @@
 //
 //   agent files PORT                     answers a datagram that names a file with what is in it (/proc/PID/schedstat)
 //   agent echo PORT                      the bare TCP exchange: accept, read once, write the same back, close
-//   agent start HOST PORT PROGRAM ARG... says so with a datagram to HOST:PORT, and becomes the program
+//   agent start HOST PORT PROGRAM ARG... says so with a datagram to HOST:PORT that holds its process id, and becomes the
+//                                        program
 //   agent transact FILE                  the bare netlink transactions: each batch of the file (a length of 4 bytes
 //                                        before each, in the machine's order) is sent and its answers are read up to
 //                                        the acknowledgement of the message with the sequence number 2; prints for
@@ -80,7 +81,9 @@ static _Noreturn void start(char **words) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(words[1]))};
     inet_pton(AF_INET, words[0], &address.sin_addr);
     int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    sendto(sock, "now", 3, 0, (struct sockaddr *)&address, sizeof(address));
+    char mark[16];
+    int length = snprintf(mark, sizeof(mark), "%d", (int)getpid());
+    sendto(sock, mark, length, 0, (struct sockaddr *)&address, sizeof(address));
     execv(words[2], words + 2);
     give_up(words[2]);
 }

@@ -13,7 +13,7 @@ from package import runtime
 import client
 import daemons
 
-_FILE = "/tmp/probe"
+FILE = "/tmp/probe"
 _HEAD = struct.Struct("<IIQQQQ")
 _ENTRY = struct.Struct("<48sIIQ")  # see probe.c
 WAIT = "(poll)"  # waiting for work is in it
@@ -51,16 +51,19 @@ class Snapshot:
 
 def snapshot(bench):
     """Take a Snapshot of the running daemon."""
-    return Snapshot(bench.raw_file(_FILE))
+    return Snapshot(bench.raw_file(FILE))
 
 
 class Profile:
-    """`rows` are (name, calls, bytes allocated, ms), each for one request, the dearest first; `cpu_ms` the kernel's sum."""
+    """`rows` are (name, calls, bytes allocated, ms), each for one request, the dearest first; `cpu_ms` the kernel's sum.
+
+    `before` is None for the start of the program.
+    """
 
     def __init__(self, before, after, count, cpu_ms):
         self.cpu_ms, self.rows = cpu_ms, []
         for name, values in after.entries.items():
-            base = before.entries.get(name, (0, 0, 0))
+            base = before.entries.get(name, (0, 0, 0)) if before else (0, 0, 0)
             row = [(now - then) / count for now, then in zip(values, base)]
             if row[0] or row[2] > 0.0005:
                 self.rows.append((name, *row))
@@ -88,10 +91,3 @@ def measure(run, requests):
     bench.inside(ask)
     cpu = run.cpu_ms() - cpu
     return Profile(before, snapshot(bench), len(requests), cpu / len(requests))
-
-
-def since_start(run):
-    """Return the Profile of everything since the program began (but what the kernel did to load it)."""
-    nothing = Snapshot.__new__(Snapshot)
-    nothing.entries = {}
-    return Profile(nothing, snapshot(run.bench), 1, run.cpu_ms())

@@ -13,6 +13,7 @@ import contextlib
 import re
 import shutil
 import socket
+import threading
 import time
 
 from package import ipk, kit
@@ -136,12 +137,12 @@ class BenchRouter:
             self.check("kill %d" % pid)
 
     @contextlib.contextmanager
-    def running(self, daemon):
-        """A Run of `daemon`: prepared, started, and cleaned up after at the end."""
+    def running(self, daemon, look=None):
+        """A Run of `daemon`: prepared, started, and cleaned up after at the end; `look` as in Run.start."""
         self.check(daemon.prepare)
         run = Run(self, daemon)
         try:
-            run.start()
+            run.start(look)
             yield run
         finally:
             run.stop()
@@ -155,16 +156,32 @@ class Run:
         self.bench, self.daemon = bench, daemon
         self.pid = self.start_ms = self.start_cpu_ms = None
 
-    def start(self):
-        """Start it and wait for its first answer, asking for the description every 2 ms."""
+    def start(self, look=None):
+        """Start it and wait for its first answer, asking for the description every 2 ms.
+
+        Right before the program begins and right behind the answer, look() is called.
+        """
         bench, daemon = self.bench, self.daemon
         bench.dump.skip()
         log = "" if daemon.program.startswith("/usr/sbin/miniupnpd") else " 2>&1 | logger -t miniigd -p daemon.info"
-        bench.background("/bench/agent start %s %d %s %s%s" % (LAN_HOST, _MARK_PORT, daemon.program, daemon.arguments, log))
+        command = "/bench/agent start %s %d %s %s%s" % (LAN_HOST, _MARK_PORT, daemon.program, daemon.arguments, log)
+        shell = threading.Thread(target=bench.background, args=(command,), daemon=True)  # its prompt comes later
+        with bench.inside(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as mark:
+            mark.bind((LAN_HOST, _MARK_PORT))
+            mark.settimeout(_COMMAND_SECONDS)
+            shell.start()
+            self.pid = int(mark.recv(16))
+        if look:
+            look()
         bench.inside(self._await_answer)
-        name = daemon.program.rsplit("/", 1)[1]
-        self.pid = int(bench.check("pidof %s" % name).split()[-1])
-        self.start_cpu_ms = self.cpu_ms()
+        if look:
+            look()
+        found = bench.file("/proc/%d/schedstat" % self.pid)
+        shell.join()
+        if not found:  # it went on as a process of its own
+            self.pid = int(bench.check("pidof %s" % daemon.program.rsplit("/", 1)[1]).split()[-1])
+            found = bench.file("/proc/%d/schedstat" % self.pid)
+        self.start_cpu_ms = int(found.split()[0]) / 1e6
         self.start_ms = bench.dump.since_mark(_MARK_PORT, daemons.PORT)
 
     def _await_answer(self):

@@ -21,15 +21,15 @@ def _getlink(name, sequence=1):
 
 
 def test_the_kernel_answers():
-    channel = NetlinkChannel(0)
-    for _ in range(3):
-        answers = channel.transact(_getlink(b"lo"), lambda datagram: True)
-        assert len(answers) == 1
-        assert netlink.messages(answers[0])[0][:2] == (16, 1)
-    answer = channel.transact(_getlink(b"gone0"), lambda datagram: True)[0]
-    kind, _, start, _ = netlink.messages(answer)[0]
-    assert (kind, netlink.error_of(answer, start)) == (netlink.ERROR, errno.ENODEV)
-    channel.close()
+    for is_brief in (False, True):
+        channel, kept = NetlinkChannel(0, is_brief=is_brief), []
+        for sequence in (1, 2, 3):
+            kept += channel.transact(_getlink(b"lo", sequence), lambda datagram: True)
+        assert [netlink.messages(answer)[0][:2] for answer in kept] == [(16, 1), (16, 2), (16, 3)]
+        answer = channel.transact(_getlink(b"gone0"), lambda datagram: True)[0]
+        kind, _, start, _ = netlink.messages(answer)[0]
+        assert (kind, netlink.error_of(answer, start)) == (netlink.ERROR, errno.ENODEV)
+        channel.close()
 
 
 def test_what_is_left_of_an_earlier_conversation_is_no_answer():

@@ -136,8 +136,8 @@ def test_forged_sources_take_nothing_from_a_host_that_is_known():
 
 def test_announcements_have_what_the_standard_asks_for():
     responder = _responder()
-    for datagrams, kind in ((responder.notify(ssdp.ALIVE), "ssdp:alive"), (responder.notify(ssdp.BYEBYE), "ssdp:byebye"),
-                            (responder.notify(ssdp.UPDATE), "ssdp:update")):
+    for notified, kind in ((ssdp.ALIVE, "ssdp:alive"), (ssdp.BYEBYE, "ssdp:byebye"), (ssdp.UPDATE, "ssdp:update")):
+        datagrams = list(responder.notify(notified))
         assert len(datagrams) == len(TARGETS)
         for (target, usn, version), one in zip(TARGETS, datagrams):
             assert one.startswith(b"NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n")
@@ -154,7 +154,7 @@ def test_announcements_over_ipv6_name_their_group_and_the_life_as_uda_1_0_has_it
     for group, host in ((ssdp.GROUP_LINK, b"[FF02::C]:1900"), (ssdp.GROUP_SITE, b"[FF05::C]:1900")):
         responder = ssdp.Responder(TARGETS, {1: "http://[fe80::1]:5000/a", 2: "http://[fe80::1]:5000/b"}, 1800,
                                    ssdp.Boot(7, 9), group)
-        found = responder.notify(ssdp.ALIVE) + responder.notify(ssdp.BYEBYE)
+        found = list(responder.notify(ssdp.ALIVE)) + list(responder.notify(ssdp.BYEBYE))
         for one in found:
             assert one.startswith(b"NOTIFY * HTTP/1.1\r\nHOST: " + host + b"\r\n")
         found += responder.answers(_search("upnp:rootdevice"), ("fe80::2", 1900), 0)

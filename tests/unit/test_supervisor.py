@@ -193,7 +193,7 @@ class _Kernel:
         self.report = None
         self.open_channels = 0
 
-    def channel(self, protocol, groups=0):
+    def channel(self, protocol, groups=0, is_brief=False):
         assert protocol == 0 and groups in (0, GROUPS, GROUPS_IPV4)
         self.open_channels += 1
         return _Channel(self)
@@ -408,7 +408,7 @@ def test_nothing_is_served_while_all_is_switched_off():
 def test_nat_pmp_and_pcp_are_served_without_upnp_and_the_other_way_round():
     for settings in ({"protocols": 2}, {"enable_upnp": 0}):
         with _Started(**settings) as it:
-            it.run(lambda it: None)
+            it.run(lambda it: it.turn())
             control = it.supervisor._port_server
             assert it.lans[0].interfaces == [] and [one.name for one in control.interfaces] == ["lan", "lan2"]
             assert "UPnP is switched off (enable_upnp, enable_protocols)\n" in it.output.text()
@@ -421,11 +421,13 @@ def test_nat_pmp_and_pcp_are_served_without_upnp_and_the_other_way_round():
 
 def test_nat_pmp_and_pcp_follow_the_interfaces_and_every_turn():
     def script(it):
+        assert it.supervisor._port_server is None  # the device is served before
+        it.turn()
         control = it.supervisor._port_server
         assert control.gateway is it.gateway and not control.allows_third_party
-        assert (control.updates, control.looks) == (1, 0)
-        it.turn()
         assert (control.updates, control.looks) == (1, 1)
+        it.turn()
+        assert (control.updates, control.looks) == (1, 2)
         it.kernel.report(_address(NEWADDR, LAN_INDEX, "192.168.2.1", 24))
         assert control.updates == 2 and not control.is_closed
 
@@ -433,7 +435,7 @@ def test_nat_pmp_and_pcp_follow_the_interfaces_and_every_turn():
         it.run(script)
         assert it.supervisor._port_server.is_closed
     with _Started(allows_third_party=1) as it:
-        it.run(lambda it: None)
+        it.run(lambda it: it.turn())
         assert it.supervisor._port_server.allows_third_party
 
 
@@ -784,7 +786,7 @@ def test_a_firewall_that_fails_at_the_end_does_not_stop_the_stop():
         assert "gone" in it.output.text()
 
 
-def _without_netlink(protocol, groups=0):
+def _without_netlink(protocol, groups=0, is_brief=False):
     raise FirewallError("netlink: of this test", errno.EPERM)
 
 

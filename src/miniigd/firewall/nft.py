@@ -67,7 +67,7 @@ class NftFirewall:
             for table in tables:
                 nft_messages.make_table(batch, table)  # so that it can be deleted whether it was there or not
                 nft_messages.delete_table(batch, table)
-            self._commit(batch)
+            self._transact(_finish(batch), True)
 
     def basis(self):
         """See miniigd.firewall."""
@@ -84,7 +84,7 @@ class NftFirewall:
         ask(message, name)
         message.acknowledge(_LAST)
         try:
-            self._transact(message.data)
+            self._transact(message.data, True)
         except FirewallError as error:
             if not error.is_absence:
                 raise
@@ -328,7 +328,7 @@ class NftFirewall:
             self._commit(batch)
 
     def _commit_all(self, batch, mappings):
-        handles = self._commit(batch)
+        handles = self._transact(_finish(batch), len(mappings) < 2)
         for index, mapping in enumerate(mappings):
             mapping.handle = handles[index] if handles else IN_KERNEL
 
