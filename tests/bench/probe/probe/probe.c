@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,7 +45,6 @@ static entry_t *current;
 static uint32_t last;
 
 int __real_open(const char *path, int flags, ...);
-int __real___clock_gettime64(clockid_t clock, struct timespec *now); // what musl's header makes of clock_gettime
 
 static inline uint32_t ticks(void) {
     uint32_t now;
@@ -53,9 +53,9 @@ static inline uint32_t ticks(void) {
 }
 
 static uint64_t nanoseconds(void) {
-    struct timespec now;
-    __real___clock_gettime64(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ULL + now.tv_nsec;
+    int32_t now[2];
+    syscall(SYS_clock_gettime32, CLOCK_MONOTONIC, now);
+    return now[0] * 1000000000ULL + now[1];
 }
 
 static entry_t *new_entry(const char *name) {
@@ -159,7 +159,6 @@ WRAP(ssize_t, sendto, (int fd, const void *data, size_t size, int flags, const s
      (fd, data, size, flags, address, length))
 WRAP(ssize_t, read, (int fd, void *data, size_t size), (fd, data, size))
 WRAP(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size))
-WRAP(int, __clock_gettime64, (clockid_t clock, struct timespec *now), (clock, now))
 WRAP(int, rename, (const char *from, const char *to), (from, to))
 
 // Those whose last argument is not declared.
