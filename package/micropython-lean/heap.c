@@ -96,12 +96,19 @@ static void fill(uint32_t *table, size_t block, size_t count, uint32_t kind) {
     }
 }
 
-// Free blocks from this one on. The row that they are in now may begin before them.
+// Free blocks from this one on. Only sizes that the row has room for which they are in now have to look there again.
 static void give_back(area_t *area, size_t block, size_t count) {
-    fill(table_of(area), block, count, 0);
-    uint32_t *hint = hints_of(area), word = (block - MIN(block, SIZES - 1)) / PER_WORD;
-    for (size_t size = SIZES + 1; size-- && hint[size] > word;) {
-        hint[size] = word;
+    uint32_t *table = table_of(area), *hint = hints_of(area);
+    fill(table, block, count, 0);
+    size_t end = block + count;
+    while (block > 0 && end - block <= SIZES && kind_of(table, block - 1) == 0) {
+        --block;
+    }
+    while (end - block <= SIZES && kind_of(table, end) == 0) { // the word behind the last one is 0, too
+        ++end;
+    }
+    for (size_t size = MIN(end - block, SIZES + 1); size-- && hint[size] > block / PER_WORD;) {
+        hint[size] = block / PER_WORD;
     }
 }
 

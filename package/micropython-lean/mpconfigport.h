@@ -22,6 +22,7 @@
 #define MICROPY_OPT_LOAD_ATTR_FAST_PATH (1)
 #define MICROPY_OPT_MAP_LOOKUP_CACHE (1)
 #define MICROPY_OPT_MAP_LOOKUP_CACHE_SIZE (512) // a byte each
+#define MICROPY_WRAP_MP_MAP_LOOKUP(name) lean_map_lookup // faster.c has one in front of it
 
 // Memory: a first area in .bss, more from the kernel when it is full (main.c holds the limit).
 #define MICROPY_ENABLE_GC (1)
