@@ -465,6 +465,8 @@ _DELETE = "/^ *{ MP_ROM_QSTR(MP_QSTR_%s), MP_ROM_PTR(&%s) },$/d\n"
 _LINE = "mp_bytecode_get_source_line(ip, line_info_top, bc)", "LEAN_LINE(ip, line_info_top, bc, code_state->ip)"
 # A function that another one makes.
 _CHILD = "code_state->fun_bc->child_table[unum]", "(code_state->fun_bc->bytecode - unum)"
+# Objects of these types are never shown; if one is after all, it is its type's name in "<>".
+_NEVER_SHOWN = ("array", "dict_view", "module", "mp_obj_attrtuple", "range", "set", "super", "vfs_posix_file")
 # How many of these are in the table of text types is also a number in py/objstr.c.
 _COUNTED = {"append", "extend", "hex", "fromhex", "decode", "encode"}
 
@@ -500,6 +502,7 @@ def main():
         (build / "frozen" / "unused.sed").write_text("".join(
             [_DELETE % (name, "[a-z_0-9]*_obj") for name in sorted(functions)]
             + [_DELETE % (name, "mp_type_[A-Za-z_]*") for name in sorted(types)]
+            + ["/^ *print, %s_print,$/d\n" % name for name in _NEVER_SHOWN]
             + ["s/%s/%s/\n" % (old.replace("[", "\\["), new) for old, new in (_LINE, _CHILD)]))
         assert all((top / "py" / "vm.c").read_text().count(old) == 1 for old, _ in (_LINE, _CHILD))
         program.simplify()
