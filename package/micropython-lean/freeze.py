@@ -174,6 +174,10 @@ class Program:
     def _is(self, op, kind, arg=None):
         return op.opcode_byte == getattr(self._tool.Opcode, "MP_BC_" + kind) and arg in (None, op.arg)
 
+    def is_store(self, op):
+        """True for what gives a module a name."""
+        return self._is(op, "STORE_NAME")
+
     def simplify(self):
         """Take out what the runtime does not look at."""
         for function, place, op in self._operations("IMPORT_NAME"):
@@ -398,6 +402,7 @@ static const texts_t table[] = {%s, {STRINGS_END, 0, 0}};
 def _source(program, numbers):
     """Return (the program in C, [(place, path, name) of each function]), with a number for each string."""
     places, constants, code, tables, modules = [], _Constants(numbers), bytearray(), [], []
+    sizes = []  # how many names each module has
 
     def function(one, table, path, outer):
         """Add a function, behind those in it; return its place."""
@@ -412,6 +417,7 @@ def _source(program, numbers):
     for path, body in program.modules:
         table = []
         place = function(body, table, path, "")
+        sizes.append(len({op.arg for op in body.ops if program.is_store(op)}) + _own_names(path, program))
         modules.append("{{%d, (mp_obj_t *)(objects + %d)}, mp_frozen_code + %d}" % (numbers[path], len(tables), place))
         tables.extend(constants.reference(value) for value in table)
 
@@ -424,7 +430,17 @@ def _source(program, numbers):
         '#include "py/objint.h"', '#include "py/objstr.h"', '#include "py/objtuple.h"', '#include "py/emitglue.h"',
         array("const byte mp_frozen_code", [",".join(map(str, code[place:place + 32])) for place in range(0, len(code), 32)]),
         *constants.lines, array("static const mp_rom_obj_t objects", tables),
+        array("const uint8_t mp_frozen_sizes", map(str, sizes)),
         "const mp_frozen_module_t mp_frozen_modules[] = {\n%s,\n{{MP_QSTRnull, NULL}, NULL}\n};" % ",\n".join(modules)]), places
+
+
+def _own_names(path, program):
+    """Return how many names a module gets that it does not store: __name__, and a package __path__ and its modules."""
+    folder, _, name = path.rpartition("/")
+    if name != "__init__.py":
+        return 1
+    inner = {other[len(folder) + 1:].partition("/")[0] for other, _ in program.modules if other.startswith(folder + "/")}
+    return 1 + len(inner)
 
 
 def _index(table, value):

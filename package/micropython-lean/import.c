@@ -14,6 +14,7 @@
 #define MOST_PATH (96)
 
 extern const mp_frozen_module_t mp_frozen_modules[]; // the last one has no path
+extern const uint8_t mp_frozen_sizes[]; // how many names each has
 
 // Where a module is found by the hash of its path, without ".py" or "/__init__.py".
 static struct {
@@ -96,7 +97,9 @@ static mp_obj_t import_frozen(char *path, size_t length) {
     }
     mp_module_context_t *context = m_new_obj(mp_module_context_t);
     context->module.base.type = &mp_type_module;
-    context->module.globals = MP_OBJ_TO_PTR(mp_obj_new_dict(MICROPY_MODULE_DICT_SIZE));
+    // At its full size at once, with some room so that what is not there is soon seen: growing costs more than the rest.
+    size_t size = mp_frozen_sizes[slots[slot].number];
+    context->module.globals = MP_OBJ_TO_PTR(mp_obj_new_dict(size + size / 4 + 1));
     mp_obj_t module = MP_OBJ_FROM_PTR(context), globals = MP_OBJ_FROM_PTR(context->module.globals);
     mp_obj_dict_store(globals, MP_OBJ_NEW_QSTR(MP_QSTR___name__),
         mp_obj_new_str_copy(&mp_type_str, (const byte *)name, length));

@@ -29,6 +29,7 @@ _NAME = "bench"  # of the router's folder: another debian router may run meanwhi
 _FILES_PORT, _ECHO_PORT, _MARK_PORT = 4001, 4002, 4003
 _CONNTRACK = 65536  # entries; the kernel's own limit would be full of what the many short connections leave
 _START_SECONDS = 60
+_TICKS = 100  # a second, in /proc/PID/stat
 _COMMAND_SECONDS = 180  # of the host, whose cores may be busy
 _AGENT = kit.TOP / "tests/bench/agent.c"
 
@@ -213,6 +214,11 @@ class Run:
         found = dict(re.findall(r"^(VmRSS|VmHWM|RssAnon|RssFile|RssShmem):\s+(\d+) kB", status, re.M))
         found.update(re.findall(r"^(Pss|Private_Clean|Private_Dirty):\s+(\d+) kB", smaps, re.M))
         return {name: int(value) for name, value in found.items()}
+
+    def age(self):
+        """Seconds of the router since the program began."""
+        started = int(self.bench.file("/proc/%d/stat" % self.pid).rpartition(")")[2].split()[19]) / _TICKS
+        return float(self.bench.file("/proc/uptime").split()[0]) - started
 
     def wake_ups(self):
         """How often it went to sleep of its own accord so far."""
