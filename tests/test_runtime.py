@@ -163,8 +163,8 @@ def run_daemon(*words, timeout=600):
 
 
 def test_memory_that_runs_out_costs_one_request():
-    """At every 43rd allocation of each kind of request; all of them take half an hour."""
-    found = re.findall(r"^(\w+): (\d+) places, (\d+) descriptors lost$", run_daemon("full-heap", "1", "43"), re.M)
+    """At every 31st allocation of each kind of request; all of them take half an hour."""
+    found = re.findall(r"^(\w+): (\d+) places, (\d+) descriptors lost$", run_daemon("full-heap", "1", "31"), re.M)
     assert len(found) == 16 and sum(int(places) for _, places, _ in found) > 200
     # MicroPython makes the objects of sockets behind their descriptors, which are lost where there is no room for them.
     assert sum(int(lost) for _, _, lost in found) <= 20

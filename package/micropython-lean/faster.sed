@@ -21,3 +21,14 @@ s/^#define MAP_CACHE_OFFSET(index) .*/#define MAP_CACHE_OFFSET(index) ((uintptr_
     /^    #endif/!d
 }
 s/^        pos = (pos + 1) % map->alloc;/        pos = pos + 1 < map->alloc ? pos + 1 : 0;/
+
+# An object gets room for as many attributes as the last ones of its class had, at once. The number is in bits of the
+# class's flags that are not used.
+s/^    mp_map_init(&o->members, 0);/    mp_map_init(\&o->members, class->flags >> 11);/
+/^static mp_obj_t mp_obj_instance_make_new(/,/^}/{
+    s/^    return MP_OBJ_FROM_PTR(o);/\
+    if (o->members.used > (size_t)self->flags >> 11) {\
+        ((mp_obj_type_t *)self)->flags = (self->flags \& 0x7ff) | MIN(o->members.used, 31) << 11;\
+    }\
+&/
+}

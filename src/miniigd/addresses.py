@@ -3,7 +3,7 @@
 import struct
 
 _MOST_KEPT = 16
-_kept = {}  # address as text -> bytes: the same few hosts ask again and again
+_kept = {}  # address as text -> bytes, and the other way round: the same few hosts ask again and again
 
 
 def ip4_bytes(text):
@@ -34,6 +34,11 @@ def _ip4_bytes(text):
 def ip4_text(raw):
     """Return the dotted quad of 4 bytes."""
     return "%d.%d.%d.%d" % (raw[0], raw[1], raw[2], raw[3])
+
+
+def host_text(raw):
+    """Return the same for the address (bytes) of a host that we talk with."""
+    return _kept.get(raw) or _keep(raw, ip4_text(raw))
 
 
 def ip6_bytes(text):

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 
-from .addresses import ip4_bytes, ip4_text, ip6_bytes, ip6_text
+from .addresses import host_text, ip4_bytes, ip6_bytes, ip6_text
 
 if sys.implementation.name == "micropython":
     import host
@@ -56,11 +56,13 @@ if host:
     signal_fd = host.signal_fd
     read_signal = host.read_signal
 
+    _INET, _ZEROS = struct.pack("@H", socket.AF_INET), bytes(8)
+
     def address(ip, port):
         """Return what a socket's bind, connect and sendto take for the address `ip` (either family) and `port`."""
         if ":" in ip:
             return struct.pack("@H", AF_INET6) + struct.pack(">HI", port, 0) + ip6_bytes(ip) + bytes(4)
-        return struct.pack("@H", socket.AF_INET) + struct.pack(">H", port) + ip4_bytes(ip) + bytes(8)
+        return _INET + struct.pack(">H", port) + ip4_bytes(ip) + _ZEROS
 
     def receive_into(sock, buffer):
         """Receive into a bytearray; return how many bytes came, 0 at the end of the connection; OSError EAGAIN."""
@@ -68,7 +70,7 @@ if host:
 
     def split_address(raw):
         """Return (ip, port) of what a socket's accept and recvfrom gave; the scope of an IPv6 address is left out."""
-        return ip6_text(raw[8:24]) if len(raw) >= 28 else ip4_text(raw[4:8]), raw[2] << 8 | raw[3]
+        return ip6_text(raw[8:24]) if len(raw) >= 28 else host_text(bytes(raw[4:8])), raw[2] << 8 | raw[3]
 
     def local_address(path):
         """Return what a local (AF_UNIX) socket's bind and connect take for a path."""

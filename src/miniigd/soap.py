@@ -14,6 +14,7 @@ from .addresses import ip4_bytes, ip6_bytes, ip6_text
 from .compat import const
 from .errors import UPnPError
 from .errors import text_of as text_of_error
+from .log import PRINTABLE
 from .xml import Document, Reader, XMLError, escape, unescape
 
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
@@ -277,7 +278,7 @@ def _read_description(value):
             value = value[:-1]  # cut in the middle of a character
     else:
         return ""
-    if min(value) >= 0x20 and max(value) < 0x7F:
+    if not value.strip(PRINTABLE):  # nothing else is in it
         return text
     return "".join([c if _is_printed(c) else " " for c in text])
 

@@ -17,6 +17,7 @@ def test_dotted_quads_go_both_ways():
         assert addresses.ip4_bytes(text) == raw
         assert addresses.ip4_text(raw) == text
         assert addresses.ip4_text(bytearray(raw)) == text
+        assert addresses.host_text(raw) == addresses.host_text(raw) == text
 
 
 def test_leading_zeros_are_decimal():
