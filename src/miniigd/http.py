@@ -215,7 +215,7 @@ class RequestReader:
             head = Head(self._take(behind))
             self._heads.keep(head)
         else:
-            self._take(len(head.raw))
+            self._buffer = self._buffer[len(head.raw):]
         if head.expects_continue:
             self.wants_continue = head.length is None or head.length > len(self._buffer)
         self._head = head

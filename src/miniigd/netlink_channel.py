@@ -11,6 +11,8 @@ _NETLINK_READ = const(8192)  # bytes; the kernel's largest datagram for what is 
 _NETLINK_SHORT = const(2048)  # bytes; enough for the answers to one mapping's batch, and found in the heap much sooner
 _MOST_DRAINED = const(1000)  # datagrams: a socket holds fewer
 
+_short = bytearray(_NETLINK_SHORT)  # short answers are read into this
+
 
 class NetlinkChannel:
     """A netlink socket of `protocol`: `transact` and `converse` ask the kernel, `listen` hears the `groups`.
@@ -57,9 +59,10 @@ class NetlinkChannel:
             raise FirewallError("netlink: no answer from the kernel (errno %s)" % error.errno, error.errno)
 
     def _receive(self, is_short):
-        if self._buffer is None:
-            return self._sock.recv(_NETLINK_SHORT if is_short else _NETLINK_READ)
-        return bytes(memoryview(self._buffer)[:receive_into(self._sock, self._buffer)])
+        buffer = self._buffer or (_short if is_short else None)
+        if buffer is None:
+            return self._sock.recv(_NETLINK_READ)
+        return bytes(memoryview(buffer)[:receive_into(self._sock, buffer)])
 
     def _drain(self):
         # What is left of a conversation that broke off must not be taken for an answer.

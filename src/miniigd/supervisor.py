@@ -20,7 +20,7 @@ from .net import is_small
 from .netlink_channel import NetlinkChannel
 from .pause import Pause
 from .policy import Policy
-from .wan import Wan
+from .wan import Wan, is_ppp
 
 _FIREWALL4 = "/sbin/fw4"
 _CANNOT_START = const(127)
@@ -103,14 +103,6 @@ def _find_firewall():
     return "nft" if status == _CANNOT_START else "iptables"
 
 
-def _is_ppp(device):
-    """True for the names that OpenWrt gives to devices of point-to-point links."""
-    for prefix in ("ppp", "pptp", "l2tp", "3g-"):
-        if device.startswith(prefix):
-            return True
-    return False
-
-
 class Supervisor:
     """The daemon."""
 
@@ -187,7 +179,7 @@ class Supervisor:
         self._follow()
         self._channel.open()
         capabilities.drop(self._gateway.firewall.name == "iptables", self._settings.port)
-        self._loop.call_later(_TIDY_MS, gc.collect)
+        self._loop.call_later(_TIDY_MS, self._tidy)
         self._loop.run()
         self._channel.close()
         if self._leases is not None:
@@ -206,6 +198,11 @@ class Supervisor:
         log.info("stopped")
         log.set_clock(None)
         return 0
+
+    def _tidy(self):
+        """Do what nobody who asks is to wait for."""
+        self._gateway.firewall.prepare()
+        gc.collect()
 
     def _ask_interfaces(self):
         """Learn the present state of the interfaces."""
@@ -378,7 +375,7 @@ class Supervisor:
         settings = self._settings
         first = self._interfaces[settings.lan_devices[0]]
         uuid = settings.uuid or config.uuid_of_mac(first.mac if len(first.mac) == 6 else bytes(6))
-        device = Device(uuid, (1,) if settings.is_igdv1_only else (1, 2), _is_ppp(settings.wan_device), (
+        device = Device(uuid, (1,) if settings.is_igdv1_only else (1, 2), is_ppp(settings.wan_device), (
             settings.friendly_name, settings.model_number, settings.serial_number), settings.presentation_url)
         self._gateway.default_connection_services = {
             version: device.default_connection_service(version) for version in device.versions}

@@ -149,3 +149,11 @@ class Wan:
                 return int(file.read()) & 0xFFFFFFFF
         except (OSError, ValueError):
             return 0  # the interface is gone for the moment
+
+
+def is_ppp(device):
+    """True for the names that OpenWrt gives to devices of point-to-point links."""
+    for prefix in ("ppp", "pptp", "l2tp", "3g-"):
+        if device.startswith(prefix):
+            return True
+    return False

@@ -307,6 +307,27 @@ def test_sync_of_many_goes_in_pieces_with_one_flush():
         assert len(set([mapping.handle for mapping in mappings])) == count
 
 
+def test_what_was_prepared_is_the_same_and_asks_the_kernel_nothing():
+    changes = []
+    for is_prepared in (True, False):
+        firewall, kernel = _opened()
+        if is_prepared:
+            kernel.sent = []
+            firewall.prepare()
+            assert kernel.sent == []
+            kept = list(firewall._templates.values())
+        for protocol in ("TCP", "UDP"):
+            mapping = _mapping(8000, protocol)
+            firewall.add(mapping, None, 60)
+            changes.append((is_prepared, kernel.sent[-1]))
+            firewall.remove([mapping])
+            changes.append((is_prepared, kernel.sent[-1]))
+        if is_prepared:
+            assert len(kept) == 4 and set(kept) == set(firewall._templates.values())
+    assert [one for is_prepared, one in changes if is_prepared] == [one for is_prepared, one in changes if not is_prepared]
+    NftFirewall(_Kernel()).prepare()  # it was not opened: there is nothing to do
+
+
 def test_after_a_sync_the_wan_s_new_index_is_used():
     kernel = _Kernel()
     firewall, wan = NftFirewall(kernel), _Wan()

@@ -7,7 +7,7 @@ from miniigd import log
 from miniigd import wan as wan_module
 from miniigd.compat import monotonic_ms
 from miniigd.interfaces import Interface
-from miniigd.wan import Wan
+from miniigd.wan import Wan, is_ppp
 
 
 def _wan(name="wan"):
@@ -174,3 +174,10 @@ def test_ipv6_comes_by_the_same_interface_or_by_a_tunnel():
     assert (wan.index, wan.name6, wan.index6) == (4, "6in4-wan6", 0)
     tunnel.index = 9
     assert wan.index6 == 9
+
+
+def test_devices_of_point_to_point_links_are_known_by_name():
+    for device in ("pppoe-wan", "ppp0", "pptp-vpn", "l2tp-wan", "3g-wan"):
+        assert is_ppp(device), device
+    for device in ("eth1", "wan", "br-lan"):
+        assert not is_ppp(device), device

@@ -1,6 +1,7 @@
 """The firewall as a projection of the tables of mappings and pinholes: one interface, several back ends.
 
     open(wan)                            make sure that mappings can be made; `wan` gives the interface's index
+    prepare()                            do what the first mapping would have to wait for; nothing changes
     basis()                              what the rules are made from besides the mappings: when that is another, a
                                          sync is needed
     add(mapping, replaced, seconds,      open for so long, in the place of `replaced` (a PortMapping or None), else in

@@ -79,7 +79,7 @@ class Flows:
 
     def begin(self, mapping):
         """The port of `mapping` (PortMapping or Pinhole) is open again: connections like those that were ended must be possible."""
-        inner = _inner(mapping)
+        inner = _inner(mapping) if self._ended else None
         if inner in self._ended:
             self._ended.remove(inner)
             found = []

@@ -56,6 +56,9 @@ class IptablesFirewall:
         if self._pinholes is not None:
             self._pinholes.open(wan.name6)
 
+    def prepare(self):
+        """See miniigd.firewall."""
+
     def basis(self):
         """See miniigd.firewall."""
         return self._wan and self._wan.index

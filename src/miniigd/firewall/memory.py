@@ -22,6 +22,9 @@ class MemoryFirewall:
     def open(self, wan):
         """See miniigd.firewall."""
 
+    def prepare(self):
+        """See miniigd.firewall."""
+
     def basis(self):
         """See miniigd.firewall."""
 

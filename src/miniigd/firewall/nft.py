@@ -11,7 +11,7 @@ import errno
 from .. import log
 from ..compat import const
 from ..errors import FirewallError
-from ..mapping import MAX_MAPPINGS
+from ..mapping import MAX_MAPPINGS, PROTOCOLS
 from ..netlink import DONE, ERROR, Message, error_of, messages
 from ..pinhole import MAX_PINHOLES
 from . import nft_fw4, nft_hairpin, nft_messages, nft_pinholes, nft_table
@@ -68,6 +68,13 @@ class NftFirewall:
                 nft_messages.make_table(batch, table)  # so that it can be deleted whether it was there or not
                 nft_messages.delete_table(batch, table)
             self._transact(_finish(batch), True)
+
+    def prepare(self):
+        """See miniigd.firewall."""
+        if self._layout is not None:
+            for protocol in PROTOCOLS:
+                self._template(True, protocol)
+                self._template(False, protocol)
 
     def basis(self):
         """See miniigd.firewall."""
