@@ -117,6 +117,7 @@ class Bench:
                 found["memory"][str(held)] = run.memory()
                 if stop in (10, 100, 1000, most):
                     self._at(run, found, held)
+                self._keep()
                 print("    %d mappings" % held, flush=True)
             if daemon is daemons.MINIIGD and held == _INCUMBENTS_MOST:
                 self._to_the_limit(run, found, held)
@@ -135,6 +136,7 @@ class Bench:
             for name in "search", "multicast":
                 found["rows"][name + "@0"] = rows.measure_search(run, name == "multicast", 30).summary()
             found["rows"]["pcp@0"] = rows.measure_pcp(run, 5, 9000).summary()
+            rows.close_pcp(run, 5, 9000)  # a host of ours may have 1,000 in all
         self._keep()
 
     def _to_the_limit(self, run, found, held):
@@ -188,6 +190,7 @@ class Bench:
                                                  "rows": [[row[0]] + [round(value, 3) for value in row[1:]]
                                                           for row in profile.rows]}
             self._keep()
+            rows.measure(run, rows.REQUESTS["delete"](run.daemon, 10, 3000))
             for start in range(0, self._most, 100):
                 rows.measure(run, rows.REQUESTS["add"](run.daemon, min(100, self._most - start), start))
             last = profiling.snapshot(bench)

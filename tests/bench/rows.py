@@ -94,6 +94,11 @@ def measure_pcp(run, count, first=0):
                                          for number in range(count)], lambda dump: dump.udp(5351))
 
 
+def close_pcp(run, count, first=0):
+    """Give back what `measure_pcp` asked for."""
+    run.bench.inside(lambda: [client.pcp_map(client.FIRST_PORT + first + number, 0) for number in range(count)])
+
+
 def _measure(bench, pid, calls, waits):
     bench.dump.skip()
 
