@@ -8,7 +8,7 @@ from miniigd.addresses import ip6_bytes
 from miniigd.control import Control
 from miniigd.description import Device
 from miniigd.errors import FirewallError
-from miniigd.http import HTTPError, RequestReader
+from miniigd.http import Heads, HTTPError, RequestReader
 from miniigd.interfaces import Interface
 from miniigd.mapping import MAX_MAPPINGS
 from miniigd.pinhole import MAX_PINHOLES
@@ -30,6 +30,8 @@ ADD = (
 
 POST = (b"POST /upnp/control/WANIPConn1 HTTP/1.1\r\nHost: 192.168.1.1:5000\r\nContent-Length: %d\r\n"
         b'SOAPAction: "urn:schemas-upnp-org:service:WANIPConnection:1#AddPortMapping"\r\n\r\n' % len(ADD)) + ADD
+
+GET = b"GET /rootDesc.xml HTTP/1.1\r\nHost: 192.168.1.1:5000\r\n\r\n"
 
 
 class _Events:
@@ -857,3 +859,78 @@ def test_what_is_refused_is_in_the_detailed_log():
         _answer(control, make_request("POST", URL, ((b"SOAPAction", b"urn:x#Nothing"),)), HOST, 100)
     log.set_level(log.INFO)
     assert "Nothing for 192.168.1.2: 401" in output.text()
+
+
+def _again(control, data, caller=HOST, heads=None):
+    """Return the answer to a request whose head may be known."""
+    reader = RequestReader(heads)
+    reader.receive(data)
+    with Output(log):
+        request = reader.next_request()
+        return _answer(control, request, caller, 100), request
+
+
+class _Like:
+    """Equal to a request with the same head."""
+
+    def __init__(self, request):
+        self._head = request.head
+
+    def __eq__(self, other):
+        return other.head is self._head
+
+
+def _get_address(extra=b""):
+    body = b"<s:Envelope><s:Body><u:GetExternalIPAddress></u:GetExternalIPAddress></s:Body></s:Envelope>"
+    return (b'POST %s HTTP/1.1\r\nHost: %s:5000\r\nSOAPAction: "urn:schemas-upnp-org:service:WANIPConnection:1'
+            b'#GetExternalIPAddress"\r\n%sContent-Length: %d\r\n\r\n' % (
+                URL.encode(), LAN.encode(), extra, len(body))) + body
+
+
+def test_what_is_remembered_of_a_head_is_never_what_has_changed():
+    heads = Heads()
+    control, gateway = _control()
+    first, request = _again(control, _get_address(), heads=heads)
+    assert b">81.2.69.160<" in first and request.is_quiet
+    assert _again(control, _get_address(), heads=heads) == (first, _Like(request))
+    gateway.wan._interface.addresses = [("81.2.69.161", 22)]
+    with Output(log):
+        gateway.wan.update(200)
+    assert b">81.2.69.161<" in _again(control, _get_address(), heads=heads)[0]
+    # Whether the connection goes on is not in the head alone.
+    kept = _again(control, _get_address(b"Connection: keep-alive\r\n"), heads=heads)[0]
+    assert b"Connection: keep-alive\r\n" in kept and b">81.2.69.161<" in kept
+    more = _again(control, _get_address() + GET, heads=heads)[0]
+    assert b"Connection: keep-alive\r\n" in more
+    assert b"Connection: close\r\n" in _again(control, _get_address(), heads=heads)[0]
+    # The address that the client asked at is ours no more.
+    control._interface.addresses = [("192.168.2.1", 24)]
+    assert _again(control, _get_address(), heads=heads)[0].startswith(b"HTTP/1.1 403 ")
+    control._interface.addresses = [(LAN, 24)]
+    assert _again(control, _get_address(), heads=heads)[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_call_that_changes_something_is_not_quiet_and_acts_each_time():
+    heads = Heads()
+    control, gateway = _control()
+    for client, count in ((HOST, 1), (HOST, 1), (OTHER, 1)):
+        gateway.policy.secure_mode = True
+        answer, request = _again(control, POST, client, heads)
+        assert answer.startswith(b"HTTP/1.1 200 " if client == HOST else b"HTTP/1.1 500 ")
+        assert len(gateway.table) == count and not request.is_quiet
+    with Output(log):
+        gateway.delete(HOST, 100, "", 8000, "TCP")
+    assert _again(control, POST, HOST, heads)[0].startswith(b"HTTP/1.1 200 ") and len(gateway.table) == 1
+
+
+def test_documents_of_one_head_are_the_same_and_others_are_not():
+    heads = Heads()
+    control, _ = _control()
+    get = b"GET /rootDesc.xml HTTP/1.1\r\nHost: 192.168.1.1:5000\r\n%s\r\n"
+    first = _again(control, get % b"", heads=heads)[0]
+    assert first == _again(control, get % b"", heads=heads)[0]
+    assert _again(control, (get % b"").replace(b"GET", b"HEAD"), heads=heads)[0] == first[:first.find(b"<?xml")]
+    second = get.replace(b"/root", b"/igd2/root")
+    agent = b"User-Agent: Microsoft-Windows/10.0 UPnP/1.0\r\n"
+    assert b":InternetGatewayDevice:2<" in _again(control, second % b"", heads=heads)[0]
+    assert b":InternetGatewayDevice:1<" in _again(control, second % agent, heads=heads)[0]

@@ -240,3 +240,46 @@ def test_every_status_has_a_whole_answer():
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert b"Content-Length: %d" % len(body) in head
         assert body.startswith(b"%d " % status)
+
+
+def _request(heads, data):
+    reader = RequestReader(heads)
+    reader.receive(data)
+    return reader.next_request()
+
+
+def test_a_head_that_comes_again_is_the_same_object():
+    heads = http.Heads()
+    first, other = _request(heads, POST), _request(heads, POST.replace(b"<a></a>", b"<b></b>"))
+    assert first.head is other.head and (first.body, other.body) == (b"<a></a>", b"<b></b>")
+    for data in (POST.replace(b"Length: 7", b"Length: 6")[:-1], POST.replace(b"urn:x", b"urn:z"), GET,
+                 b"\r\n" + POST.replace(b"User-Agent: x\r\n", b"")):
+        request = _request(heads, data)
+        assert request.head is not first.head
+        assert (request.method, request.path, request.body) == (lambda one: (one.method, one.path, one.body))(
+            _read((data,))[0])
+    # A head that is known is no request yet, and the body counts from where it really begins.
+    assert _request(heads, POST[:-1]) is None
+    reader = RequestReader(heads)
+    for byte in _bytes(POST):
+        assert reader.next_request() is None
+        reader.receive(byte)
+    assert reader.next_request().head is first.head
+    reader = RequestReader(heads)
+    reader.receive(POST + GET)
+    assert [reader.next_request().method for _ in range(2)] == ["POST", "GET"]
+
+
+def test_few_heads_are_remembered_and_no_long_ones():
+    heads = http.Heads()
+    gets = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(7)]
+    first = [_request(heads, data).head for data in gets]
+    assert [_request(heads, data).head for data in gets[1:]] == first[1:]
+    assert _request(heads, gets[0]).head is not first[0]
+    assert len(heads._heads) == 6
+    long = b"GET / HTTP/1.1\r\nA: " + b"x" * 640 + b"\r\n\r\n"
+    assert _request(heads, long).head is not _request(heads, long).head
+    for data, _ in REFUSED:
+        heads = http.Heads()
+        raised(HTTPError, _request, heads, data)
+        assert len(heads._heads) <= 1  # one whose body was refused

@@ -170,3 +170,26 @@ def test_the_numbers_of_a_life_have_31_and_24_bits():
     assert (boot.boot_id, boot.next_boot_id, boot.config_id) == (1798000000, 1798000001, 0x234567)
     boot = ssdp.Boot(0xFFFFFFFF, 0)
     assert (boot.boot_id, boot.next_boot_id) == (0x7FFFFFFF, 0)
+
+
+def test_what_is_prepared_says_what_is_true_and_is_bounded():
+    responder = _responder()
+    target = TARGETS[1][0]
+    search = b"M-SEARCH * HTTP/1.1\r\nST: %s\r\n\r\n"
+    now, said = 10000, []
+    for boot_id in (7, 7, 8, 7):
+        responder._boot.boot_id = boot_id
+        (answer,) = responder.answers(search % target.encode(), PEER, now)
+        assert b"BOOTID.UPNP.ORG: %d\r\n" % boot_id in answer
+        said.append(answer)
+        now += 1000
+    assert said[0] == said[1] == said[3] != said[2]
+    for number in range(40):
+        responder.answers(search % target.encode() + b"X: %d\r\n\r\n" % number, PEER, now)
+        responder.answers(search % (b"x%d" % number), PEER, now)
+        responder._boot.boot_id = number
+        responder.answers(search % target.encode(), PEER, now)
+        now += 1000
+    assert len(responder._kept) <= 8 and len(responder._prepared) <= 8
+    long = search % target.encode() + b"X: " + b"y" * 250 + b"\r\n\r\n"
+    assert len(responder.answers(long, PEER, now)) == 1 and long not in responder._kept
