@@ -183,9 +183,10 @@ class _Connection:
         self.ends_ms = self._server.loop.now_ms + _REQUEST_MS
         self._has_asked = True
         self._is_last = not request.is_persistent
+        outcome, self._server.outcome = self._server.outcome, None  # unless it is known that nothing has changed
         self._out = self._server.respond(request, self.peer)
-        if not request.is_quiet:
-            self._server.outcome = None
+        if request.is_quiet:
+            self._server.outcome = outcome
         return True
 
     def _send_rest(self):

@@ -20,7 +20,7 @@ from .xml import Document, Reader, XMLError, escape, unescape
 _MAX_ARGUMENTS = const(16)  # in a call; the longest list of the standard has 8
 _MAX_DESCRIPTION = const(63)  # bytes; miniupnpc's buffer for it has 64
 _MAX_DIGITS = const(10)  # of a ui4
-_MAX_BEGINNING = const(640)  # bytes of a call that are remembered
+_MAX_BEGINNING = const(640)  # bytes of a call that are remembered; also of its start tags
 
 QUERY = "QueryStateVariable"  # not an action of any service: the protocol's own
 
@@ -130,7 +130,9 @@ def _shape(readers, elements):
             return None
         index = names.index(name)
         shape.append((tag + b">", b"/" + tag + b">", index, readers[index][1]))
-    return shape if len(set([one[2] for one in shape])) == len(names) else None
+    if len(set([one[2] for one in shape])) != len(names) or sum([len(one[0]) for one in shape]) > _MAX_BEGINNING:
+        return None
+    return shape
 
 
 def _bind_alike(shape, elements):

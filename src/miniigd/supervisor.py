@@ -318,7 +318,7 @@ class Supervisor:
             changed = 2 * changed + leases.is_changed
         if changed == self._settled and self._settled_at == loop.now:
             return  # the timers are set; only the clock can have jumped: that is looked for once a second
-        self._settled_at = loop.now
+        self._settled, self._settled_at = _UNKNOWN, loop.now  # memory may run out
         for timer in self._settling:
             loop.cancel(timer)
         self._settling = []
@@ -331,9 +331,10 @@ class Supervisor:
                 wait_ms = leases.wait_ms(loop.now_ms)
             if wait_ms is not None:
                 self._settling.append(loop.call_later(wait_ms, self._unsettle))
-        self._settled = 0
+        changed = 0
         for leases, _ in self._lease_files:
-            self._settled = 2 * self._settled + leases.is_changed
+            changed = 2 * changed + leases.is_changed
+        self._settled = changed
 
     def _unsettle(self):
         self._settled = _UNKNOWN  # what is to be done is done at the end of the timer's turn
@@ -391,6 +392,7 @@ class Supervisor:
     def _open_port_server(self):
         from .port_server import PortServer
 
-        lans = [self._interfaces[name] for name in self._settings.lan_devices]
-        self._port_server = PortServer(self._loop, lans, self._gateway, self._settings.allows_third_party)
+        if self._port_server is None:  # memory may run out, then this comes again
+            lans = [self._interfaces[name] for name in self._settings.lan_devices]
+            self._port_server = PortServer(self._loop, lans, self._gateway, self._settings.allows_third_party)
         self._port_server.follow()

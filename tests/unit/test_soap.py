@@ -220,6 +220,16 @@ def test_calls_of_another_shape_than_the_one_before():
             assert raised(UPnPError, calls.bind, SERVICE, ADD, body).code == 402
 
 
+def test_no_long_shape_is_remembered():
+    ADD.shape, calls = None, soap.Calls("AddPortMapping")
+    for prefix, is_kept in ((b"p" * 20, True), (b"p" * 90, False)):
+        ADD.shape = None
+        arguments = ARGUMENTS.replace(b"<New", b"<" + prefix + b":New").replace(b"</New", b"</" + prefix + b":New")
+        for _ in range(3):
+            assert calls.bind(SERVICE, ADD, MINIUPNPC.replace(ARGUMENTS, arguments)) == TYPED
+            assert (ADD.shape is not None) == is_kept
+
+
 def _refused(name, value):
     return raised(UPnPError, _bound, name, value).code
 
