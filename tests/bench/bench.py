@@ -193,9 +193,8 @@ class Bench:
             rows.measure(run, rows.REQUESTS["delete"](run.daemon, 10, 3000))
             for start in range(0, self._most, 100):
                 rows.measure(run, rows.REQUESTS["add"](run.daemon, min(100, self._most - start), start))
-            last = profiling.snapshot(bench)
-            self.results["collection"] = {"mappings": self._most, "count": last.collections,
-                                          "longest_ms": round(last.longest_collection_ms, 3)}
+            count, longest = profiling.collections(bench)
+            self.results["collection"] = {"mappings": self._most, "count": count, "longest_ms": round(longest, 3)}
         self._keep()
 
 

@@ -54,6 +54,13 @@ def snapshot(bench):
     return Snapshot(bench.raw_file(FILE))
 
 
+def collections(bench):
+    """Return how many collections there were so far, and how many ms the longest took."""
+    bench.check("head -c %d %s > %s.head" % (_HEAD.size, _FILE, _FILE))  # the whole file is many packets
+    _, _, ticks, nanoseconds, count, longest = _HEAD.unpack(bench.raw_file(_FILE + ".head"))
+    return count, longest * nanoseconds / ticks / 1e6
+
+
 class Profile:
     """`rows` are (name, calls, bytes allocated, ms), each for one request, the dearest first; `cpu_ms` the kernel's sum.
 
