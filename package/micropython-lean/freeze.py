@@ -33,6 +33,8 @@ from pathlib import Path
 _ONE_BYTE = 128  # numbers of strings below this take one byte of bytecode
 _SMALL_INTS = range(-1 << 30, 1 << 30)  # of every target; others are objects
 _LONGEST = 255  # bytes of a string that has a number
+_MOST_MODULES = 255  # import.c has their numbers in bytes
+_VARKEYWORDS = 2  # MicroPython's flag of a function with **
 _NO_NAME = "*"  # of arguments that are not given by keyword
 
 
@@ -52,6 +54,8 @@ class Function:
     def __init__(self, tool, raw, module):
         self._tool, bytecode = tool, bytes(raw.fun_data)
         self.is_generator = bool(raw.scope_flags & tool.MP_SCOPE_FLAG_GENERATOR)
+        # It has arguments that only come by keyword, or takes any: those are looked up by their names.
+        self.takes_keywords = bool(raw.prelude_signature[4] or raw.scope_flags & _VARKEYWORDS)
         self.names = [module.qstr_table[index].str for index in raw.names]
         self.name, self.count_of_names = self.names[0], len(self.names)
         self._signature = bytecode[:raw.offset_prelude_size]
@@ -267,6 +271,8 @@ class Program:
         A function with a table of lines keeps its name, and places for its arguments' before the table.
         """
         for function in self.functions:
+            if function.takes_keywords:
+                continue
             arguments = [name if name in keywords else _NO_NAME for name in function.names[1:]]
             if function.has_lines():
                 function.names[1:] = arguments
@@ -401,6 +407,7 @@ static const texts_t table[] = {%s, {STRINGS_END, 0, 0}};
 
 def _source(program, numbers):
     """Return (the program in C, [(place, path, name) of each function]), with a number for each string."""
+    assert len(program.modules) <= _MOST_MODULES
     places, constants, code, tables, modules = [], _Constants(numbers), bytearray(), [], []
     sizes = []  # how many names each module has
 

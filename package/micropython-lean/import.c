@@ -91,6 +91,10 @@ static mp_obj_t import_frozen(char *path, size_t length) {
         start--;
     }
     mp_obj_t outer = start ? import_frozen(path, start - 1) : MP_OBJ_NULL;
+    known = outer != MP_OBJ_NULL ? mp_map_lookup(loaded, key, MP_MAP_LOOKUP) : NULL;
+    if (known) {
+        return known->value; // the package imported it itself
+    }
     char name[MOST_PATH];
     for (size_t i = 0; i < length; i++) {
         name[i] = path[i] == '/' ? '.' : path[i];

@@ -30,10 +30,11 @@ int *___errno_location(void) __attribute__((const, alias("__errno_location"))); 
 
 #define EXACTLY(number) #number
 #define TEXT(number) EXACTLY(number)
-#define CALL_AS(name, number) ".globl " #name "\n" #name ": b kernel_call\n li $2, " TEXT(number) "\n"
+#define CALL_AS(name, number) ".globl " #name "\n" #name ": b kernel_call\n li $3, " TEXT(number) "\n"
 #define CALL(name) CALL_AS(name, SYS_##name)
 
-// The kernel answers with the result in $2; or, if $7 says so, with an error's number.
+// The kernel answers with the result in $2; or, if $7 says so, with an error's number. Kernels before 2.6.37 that begin a
+// call anew which was interrupted go back two instructions: what is in front of `syscall` has to set $2, and nothing else.
 __asm__(
     ".section .text.kernel_calls, \"ax\", @progbits\n.align 2\n.set push\n.set noreorder\n"
     CALL(accept) CALL(bind) CALL(chmod) CALL(close) CALL(connect) CALL(dup2) CALL(execve) CALL_AS(fcntl, SYS_fcntl64)
@@ -46,8 +47,8 @@ __asm__(
     CALL_AS(kernel_setsockopt, SYS_setsockopt) CALL_AS(kernel_socket, SYS_socket)
     // syscall(number, up to five arguments)
     ".globl syscall\n"
-    "syscall: lw $8, 20($29)\n move $2, $4\n move $4, $5\n move $5, $6\n move $6, $7\n lw $7, 16($29)\n sw $8, 16($29)\n"
-    "kernel_call: syscall\n"
+    "syscall: lw $8, 20($29)\n move $3, $4\n move $4, $5\n move $5, $6\n move $6, $7\n lw $7, 16($29)\n sw $8, 16($29)\n"
+    "kernel_call: move $2, $3\n syscall\n"
     "kernel_result: beqz $7, 1f\n lui $3, %hi(kernel_error)\n sw $2, %lo(kernel_error)($3)\n li $2, -1\n"
     "1: jr $31\n nop\n"
     // pipe(2) has two results

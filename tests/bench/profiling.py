@@ -56,8 +56,8 @@ def snapshot(bench):
 
 def collections(bench):
     """Return how many collections there were so far, and how many ms the longest took."""
-    bench.check("head -c %d %s > %s.head" % (_HEAD.size, _FILE, _FILE))  # the whole file is many packets
-    _, _, ticks, nanoseconds, count, longest = _HEAD.unpack(bench.raw_file(_FILE + ".head"))
+    bench.check("head -c %d %s > %s.head" % (_HEAD.size, FILE, FILE))  # the whole file is many packets
+    _, _, ticks, nanoseconds, count, longest = _HEAD.unpack(bench.raw_file(FILE + ".head"))
     return count, longest * nanoseconds / ticks / 1e6
 
 

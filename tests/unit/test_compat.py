@@ -203,3 +203,17 @@ def test_a_link_and_what_is_somebody_else_s_have_no_mark():
     assert compat.file_mark("/proc/self") is None  # a link
     assert compat.file_mark("/proc/self/exe") is None
     assert compat.file_mark("/proc/self/task") is None  # has several names
+
+
+def _hidden(one, *, two=2):
+    return one, two
+
+
+def _any(**words):
+    return sorted(words.items())
+
+
+def test_arguments_that_only_come_by_keyword():
+    """The frozen program leaves out names of arguments, but not these."""
+    assert _hidden(1) == (1, 2) and _hidden(1, two=3) == (1, 3)
+    assert _any() == [] and _any(three=3, four=4) == [("four", 4), ("three", 3)]
