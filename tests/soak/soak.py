@@ -47,6 +47,7 @@ _CALM, _WARM_UP, _SAME = 0.1, 0.2, 0.2
 ALLOWED_GROWTH = 256
 _PATIENCE = 60  # seconds for an answer when all is quiet, on a machine that is not
 _IDLE = 3  # seconds of rest before memory is looked at
+_LINGERS = 3  # seconds in which the daemon closes a connection that is over
 _CLOSES = 30  # seconds for the connections of clients that left to be closed
 _LOG_LINES = 300  # of the router's log, kept where something disagreed
 _TICK = 10  # seconds between two lines of progress, where they are not on a terminal
@@ -202,6 +203,7 @@ def soak(client, seed, seconds, log, harm_every=plan.HARM_EVERY):
         steps = plan.steps(seed, len(world.hosts), world.storm, harm_every)
         begun = time.monotonic()
         progress = _Progress(world, seconds)
+        time.sleep(_LINGERS)
         files = world.open_files()
         world.harm.check_alive()
         world.load.run(steps, seconds * _CALM, False, progress)
