@@ -179,8 +179,10 @@ class Run:
             look()
         found = bench.file("/proc/%d/schedstat" % self.pid)
         shell.join()
-        if not found:  # it went on as a process of its own
-            self.pid = int(bench.check("pidof %s" % daemon.program.rsplit("/", 1)[1]).split()[-1])
+        alive = [int(word) for word in bench.check("pidof %s" % daemon.program.rsplit("/", 1)[1]).split()
+                 if not re.search(r"^State:\s+Z", bench.file("/proc/%s/status" % word), re.M)]
+        if self.pid not in alive:  # it went on as a process of its own
+            self.pid = alive[-1]
             found = bench.file("/proc/%d/schedstat" % self.pid)
         self.start_cpu_ms = int(found.split()[0]) / 1e6
         self.start_ms = bench.dump.since_mark(_MARK_PORT, daemons.PORT)
