@@ -18,7 +18,7 @@
 #define TAILS (0xaaaaaaaau)
 #define SIZES (8) // objects of up to so many blocks have a hint each
 #define NONE ((size_t)-1)
-#define PENDING (256) // objects found and not yet looked into; with more, the table is searched for them
+#define PENDING (128) // objects, each within the one before, that are looked into at once; deeper ones are found later
 
 typedef mp_state_mem_area_t area_t;
 
@@ -30,7 +30,9 @@ typedef struct {
     uint32_t table[];
 } head_t;
 
-static void *pending[PENDING];
+static struct {
+    void **next, **end;
+} pending[PENDING];
 static uintptr_t lowest, extent; // all areas are from `lowest` on, in so many bytes
 
 static inline uint32_t *table_of(const area_t *area) {
@@ -215,18 +217,23 @@ void gc_collect_root(void **ptrs, size_t count) {
                 continue;
             }
             *word |= (uint32_t)MARK << place;
-            if (depth < PENDING) {
-                pending[depth++] = ptr;
-            } else {
-                MP_STATE_MEM(gc_stack_overflow) = 1;
+            // Go into it at once: a list of a thousand objects has no thousand of them waiting then.
+            if (ptrs != end) {
+                if (depth == PENDING) {
+                    MP_STATE_MEM(gc_stack_overflow) = 1;
+                    continue;
+                }
+                pending[depth].next = ptrs;
+                pending[depth++].end = end;
             }
+            ptrs = ptr;
+            end = ptrs + length_of(table_of(area), block) * (BLOCK / sizeof(void *));
         }
         if (depth == 0) {
             return;
         }
-        ptrs = pending[--depth];
-        area_t *area = area_of(ptrs);
-        end = ptrs + length_of(table_of(area), block_of(area, ptrs)) * (BLOCK / sizeof(void *));
+        ptrs = pending[--depth].next;
+        end = pending[depth].end;
     }
 }
 
