@@ -313,10 +313,7 @@ class Supervisor:
     def _settle(self):
         """Let the lease files follow the tables, soon."""
         loop = self._loop
-        changed = 0
-        for leases, _ in self._lease_files:
-            changed = 2 * changed + leases.is_changed
-        if changed == self._settled and self._settled_at == loop.now:
+        if self._changed_files() == self._settled and self._settled_at == loop.now:
             return  # the timers are set; only the clock can have jumped: that is looked for once a second
         self._settled, self._settled_at = _UNKNOWN, loop.now  # memory may run out
         for timer in self._settling:
@@ -331,10 +328,14 @@ class Supervisor:
                 wait_ms = leases.wait_ms(loop.now_ms)
             if wait_ms is not None:
                 self._settling.append(loop.call_later(wait_ms, self._unsettle))
+        self._settled = self._changed_files()
+
+    def _changed_files(self):
+        """Return which lease files are to be written, as bits."""
         changed = 0
         for leases, _ in self._lease_files:
             changed = 2 * changed + leases.is_changed
-        self._settled = changed
+        return changed
 
     def _unsettle(self):
         self._settled = _UNKNOWN  # what is to be done is done at the end of the timer's turn
